@@ -1,0 +1,3 @@
+module example.org/starttls
+
+go 1.26
