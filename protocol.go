@@ -1,0 +1,170 @@
+package starttls
+
+import (
+	"errors"
+	"net"
+)
+
+// A Protocol knows how one application protocol gets from cleartext to TLS.
+//
+// Both halves bring a fresh connection to the protocol's resume point: the
+// moment after which the session proper begins, as if the connection had been
+// opened inside TLS, except that a greeting given in cleartext is not given
+// again (unless Info.SpeaksAfterTLS says so).
+//
+// Whoever adds a protocol implements this; everybody else passes it to [Dial],
+// [Client], [Server] or [NewListener]. Implementations hold no connection state
+// and are safe for concurrent use. What is odd about a protocol is one of the
+// optional interfaces below, found by type assertion: [Settler], [Prober],
+// [Host].
+type Protocol interface {
+	Info() Info
+
+	// Client speaks the client's half of the cleartext phase. It returns when
+	// the next byte in either direction belongs to TLS, with what the server
+	// said for itself. With NoAsk it returns at the resume point instead:
+	// having read the server's greeting where there is one, and written
+	// nothing.
+	//
+	// It writes the request for TLS by [Wire.Ask]. It returns ErrNotOffered,
+	// with the Hello as far as it is known, when TLS is not offered and ask is
+	// IfOffered, and a *RefusedError when the request was refused.
+	Client(w *Wire, ask Ask) (Hello, error)
+
+	// Server speaks the server's half, introducing itself as h, and returns
+	// when the next byte belongs to TLS (Outcome.TLS is then true) or to the
+	// session. It writes the go-ahead by [Wire.GoAhead], and refuses, in the
+	// protocol's own words, all that the protocol does not allow before TLS.
+	Server(w *Wire, h Hello, offer Offer) (Outcome, error)
+}
+
+// Info is what is constant about a protocol.
+type Info struct {
+	Name         string   // as in a URL: "smtp"
+	Aliases      []string // other names for it
+	Port         int      // usual port of the upgrade; 0 if there is none
+	ImplicitTLS  int      // usual port of the form that begins with TLS; 0 if there is none
+	Implicit     []string // URL schemes of that form that are not Name plus "s"
+	ALPN         []string // protocol names offered in implicit TLS
+	ALPNRequired bool     // implicit TLS without agreement on one of them is an error
+	Reference    string   // the specification: "RFC 3207"
+	Title        string   // what people call it: "SMTP between mail servers"
+
+	ServerFirst    bool   // the server speaks first
+	EagerClient    bool   // the ClientHello follows the request unprompted (MySQL)
+	SpeaksAfterTLS bool   // the server introduces itself again inside TLS (ManageSieve)
+	HelloInTLS     bool   // offering TLS inside TLS is forbidden by Reference
+	Relay          bool   // used between servers, where TLS is opportunistic by default (MX on port 25)
+	LF             bool   // lines end in LF alone
+	Binary         bool   // the session is no text
+	MaxVersion     uint16 // highest TLS version that can be carried; 0: no limit
+	Greeting       string // what Conn.Greeted puts in the place of a greeting already read; "" if there is none
+}
+
+// Ask says under which condition a client asks for TLS.
+type Ask int
+
+const (
+	IfOffered Ask = iota // ask only when the server offers it
+	Always               // ask even when it is not offered (RFC 9325, section 3.2)
+	NoAsk                // stop at the resume point, in cleartext
+)
+
+// OfferMode is what a server does about TLS.
+type OfferMode int
+
+const (
+	Grant    OfferMode = iota // offer TLS and require it
+	Decline                   // offer it and refuse every request as temporarily unavailable
+	Hide                      // behave as a server without TLS; stop at the first session command, unread
+	Optional                  // offer it; stop at the first session command, unread, and upgrade no more after that
+	NoOffer                   // stop at the resume point, in cleartext
+)
+
+// Offer is what a server does about TLS; the zero value grants it. Keyword and
+// Reply, when not empty, take the place of the protocol's own word for the
+// capability and of its reply to the request: they are for tests of clients.
+type Offer struct {
+	Mode    OfferMode
+	Keyword string
+	Reply   []byte
+}
+
+// Hello is what one side said for itself on the way to the resume point. What
+// was learned in cleartext is untrusted: an attacker on the path can have
+// written it.
+type Hello struct {
+	Greeting   []byte   // the server's opening message, verbatim; nil if the client speaks first
+	Caps       []string // its capabilities, in its own words
+	Offered    bool     // TLS; where nothing is ever advertised, that the request was not refused
+	Required   bool     // the server says that it insists on TLS
+	Auth       []string // sign-in mechanisms, whatever the protocol calls them
+	Software   string   // what it told of itself: name and version
+	ClientSeen string   // what it told of us: our address or name as it sees it
+}
+
+// Outcome is where a server's half ended.
+type Outcome struct {
+	TLS    bool   // TLS comes next
+	Peer   string // what the client called itself or asked for: EHLO name, XMPP "to"; untrusted
+	Replay []byte // a constant command of the protocol whose effect outlives TLS (NNTP's MODE READER); never client bytes
+}
+
+// A Settler has something to say between the handshake and the session proper:
+// FTP's PBSZ and PROT (RFC 4217, section 9). Only clients call it.
+type Settler interface {
+	Settle(w *Wire) error
+}
+
+// A Prober can tell, as the client and at the resume point, whether the session
+// is alive and what the server offers now. Hello.Offered is then about TLS
+// inside TLS. It signs nobody in.
+type Prober interface {
+	Probe(w *Wire) (Hello, error)
+}
+
+// A Host can serve a minimal session from the resume point on: enough for a
+// client to see that it works, to sign in and to leave. Every sign-in is
+// accepted and told to sink, which may be nil. It is for demonstrations and
+// tests; it stores nothing and guards nothing. It returns nil when the client
+// leaves in good order.
+type Host interface {
+	Serve(w *Wire, h Hello, sink Sink) error
+}
+
+// Sink is told what a client gave away in a session; see [Host].
+type Sink func(Leak)
+
+// Leak is something a client gave away.
+type Leak struct {
+	What      string // "sign-in", "content" or "metadata"
+	Mechanism string // of a sign-in
+	User      string
+	Secret    []byte // of a sign-in; never log it
+}
+
+// Tell calls s, if it is not nil.
+func (s Sink) Tell(l Leak) {
+	if s != nil {
+		s(l)
+	}
+}
+
+// Side is one end of a connection.
+type Side int
+
+const (
+	ClientSide Side = iota
+	ServerSide
+)
+
+func (s Side) String() string {
+	if s == ServerSide {
+		return "server"
+	}
+	return "client"
+}
+
+var errNilConn = errors.New("no connection")
+
+var _ net.Conn = (*Conn)(nil)

@@ -1,0 +1,58 @@
+package protocol
+
+import (
+	"slices"
+	"strings"
+
+	"example.org/starttls"
+)
+
+// What the servers' halves of several protocols do alike about an Offer.
+
+// offers reports whether TLS is advertised.
+func offers(o starttls.Offer) bool {
+	return o.Mode == starttls.Grant || o.Mode == starttls.Decline || o.Mode == starttls.Optional
+}
+
+// capsBefore is what is advertised in cleartext: caps without the keyword for
+// TLS and without sign-in, and the keyword where TLS is offered.
+func capsBefore(caps []string, o starttls.Offer, keyword string) []string {
+	var out []string
+	for _, c := range caps {
+		if name, _ := verb(c); name != keyword && name != "AUTH" {
+			out = append(out, c)
+		}
+	}
+	if offers(o) {
+		out = append(out, or(o.Keyword, keyword))
+	}
+	return out
+}
+
+// capsInside is what is advertised inside TLS, or in clear where there is none:
+// caps without the keyword for TLS.
+func capsInside(caps []string, keyword string) []string {
+	return slices.DeleteFunc(slices.Clone(caps), func(c string) bool {
+		name, _ := verb(c)
+		return name == keyword
+	})
+}
+
+// override is the reply to the request for TLS: the offer's own, if it has one.
+// The line end is left to the caller.
+func override(o starttls.Offer, reply string) string {
+	if len(o.Reply) > 0 {
+		return strings.TrimSuffix(string(o.Reply), "\r\n")
+	}
+	return reply
+}
+
+// appendNew appends what is not in s by now.
+func appendNew(s []string, more ...string) []string {
+	for _, m := range more {
+		if !slices.Contains(s, m) {
+			s = append(s, m)
+		}
+	}
+	return s
+}

@@ -1,0 +1,293 @@
+package starttls
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"time"
+)
+
+// The content types of TLS records (RFC 8446, section 5.1) that can come first.
+const (
+	recordAlert     = 0x15
+	recordHandshake = 0x16
+)
+
+// phase is one bounded stretch of a connection's way, spoken over one Wire.
+type phase struct {
+	conn  *Conn
+	ctx   context.Context
+	nc    net.Conn
+	wire  *Wire
+	start time.Time
+	limit time.Duration
+}
+
+// phase begins one over nc, inside TLS if c has it by now.
+func (c *Conn) phase(ctx context.Context, nc net.Conn, side Side, limit time.Duration) *phase {
+	now := time.Now()
+	nc.SetDeadline(now.Add(limit))
+	wire := NewWire(ctx, nc, WireConfig{
+		Side: side, ServerName: c.config.serverName(), LocalName: c.config.LocalName, Limits: c.config.Limits,
+		TLS: c.tls != nil, OnAsk: c.config.OnAsk, OnGoAhead: c.config.OnGoAhead,
+	})
+	return &phase{c, ctx, nc, wire, now, limit}
+}
+
+// end closes the phase: it keeps the transcript, puts back what was read ahead
+// as c.Conn, lifts the deadline, and says err in terms of the phase.
+func (p *phase) end(err error) error {
+	p.conn.transcript = append(p.conn.transcript, p.wire.Transcript()...)
+	p.conn.Conn = p.wire.Conn()
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	if err != nil {
+		return timedOut(err, p.limit)
+	}
+	return p.nc.SetDeadline(time.Time{})
+}
+
+func timedOut(err error, limit time.Duration) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return &phaseTimeoutError{limit.String(), err}
+	}
+	return err
+}
+
+func newClient(ctx context.Context, nc net.Conn, addr string, p Protocol, cfg *Config) (*Conn, error) {
+	c := &Conn{Conn: nc, protocol: p, config: cfg}
+	stage, err := c.client(ctx)
+	if err != nil {
+		nc.Close()
+		e := c.fail(stage, err)
+		e.Addr = addr
+		cfg.logger().Info("no TLS", "protocol", e.Protocol, "addr", addr, "stage", stage, "err", err)
+		return nil, e
+	}
+	cfg.logger().Debug("connected", "protocol", p.Info().Name, "addr", addr, "level", c.level)
+	return c, nil
+}
+
+// client brings c to the resume point and returns the stage it failed at.
+func (c *Conn) client(ctx context.Context) (Stage, error) {
+	info := c.protocol.Info()
+	if c.config.Mode == Required || c.config.Mode == Opportunistic {
+		ask := IfOffered
+		if c.config.Blind {
+			ask = Always
+		}
+		if err := c.clientCleartext(ctx, ask); err != nil {
+			return StageCleartext, err
+		}
+	}
+	if c.config.Mode == None {
+		return StageCleartext, c.clientCleartext(ctx, NoAsk)
+	}
+	if err := c.handshake(ctx, ClientSide, func(nc net.Conn) *tls.Conn { return tls.Client(nc, c.clientTLS(info)) }); err != nil {
+		return StageHandshake, err
+	}
+	return StageSession, c.clientInside(ctx, info)
+}
+
+// clientCleartext speaks the client's half and holds the boundary: no byte that
+// came before the handshake may be read after it.
+func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
+	ph := c.phase(ctx, c.Conn, ClientSide, c.config.Timeouts.Cleartext)
+	h, err := c.protocol.Client(ph.wire, ask)
+	c.before = h
+	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 {
+		err = &InjectedError{From: ServerSide, Bytes: ahead}
+	}
+	c.timings.Cleartext = time.Since(ph.start)
+	return ph.end(err)
+}
+
+// clientInside reads what the server says of itself inside TLS, and settles
+// what must be settled before the session.
+func (c *Conn) clientInside(ctx context.Context, info Info) error {
+	implicit := c.config.Mode == Implicit
+	settler, settles := c.protocol.(Settler)
+	if !(implicit && info.ServerFirst) && !info.SpeaksAfterTLS && !settles {
+		return nil
+	}
+	ph := c.phase(ctx, c.Conn, ClientSide, c.config.Timeouts.Handshake)
+	var err error
+	if implicit && info.ServerFirst || info.SpeaksAfterTLS {
+		c.inside, err = c.protocol.Client(ph.wire, NoAsk)
+	}
+	if err == nil && settles {
+		err = settler.Settle(ph.wire)
+	}
+	return ph.end(err)
+}
+
+func newServer(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn, error) {
+	c := &Conn{Conn: nc, protocol: p, config: cfg}
+	stage, err := c.server(ctx)
+	if err != nil {
+		nc.Close()
+		cfg.logger().Info("no TLS", "protocol", p.Info().Name, "addr", remote(nc), "stage", stage, "err", err)
+		e := c.fail(stage, err)
+		e.Addr = remote(nc)
+		return nil, e
+	}
+	cfg.logger().Debug("accepted", "protocol", p.Info().Name, "addr", remote(nc), "level", c.level)
+	return c, nil
+}
+
+func (c *Conn) server(ctx context.Context) (Stage, error) {
+	info := c.protocol.Info()
+	if c.config.Mode == None {
+		return StageCleartext, c.serverCleartext(ctx, Offer{Mode: NoOffer})
+	}
+	if c.config.Mode == Required {
+		if err := c.serverCleartext(ctx, c.config.Offer); err != nil {
+			return StageCleartext, err
+		}
+		if !c.outcome.TLS { // Hide and Optional; Grant was refused above
+			return StageCleartext, nil
+		}
+	}
+	if err := c.handshake(ctx, ServerSide, func(nc net.Conn) *tls.Conn { return tls.Server(nc, c.serverTLS(info)) }); err != nil {
+		return StageHandshake, err
+	}
+	if c.config.Mode != Implicit && !info.SpeaksAfterTLS {
+		return StageSession, nil
+	}
+	ph := c.phase(ctx, c.Conn, ServerSide, c.config.Timeouts.Handshake)
+	_, err := c.protocol.Server(ph.wire, c.config.Hello, Offer{Mode: NoOffer})
+	return StageSession, ph.end(err)
+}
+
+// serverCleartext speaks the server's half and holds the boundary: behind the
+// request for TLS only a TLS record may have been read.
+func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
+	ph := c.phase(ctx, c.Conn, ServerSide, c.config.Timeouts.Cleartext)
+	out, err := c.protocol.Server(ph.wire, c.config.Hello, offer)
+	c.outcome = out
+	if ahead := ph.wire.Ahead(); err == nil && out.TLS && len(ahead) > 0 && !startsRecord(ahead) {
+		err = &InjectedError{From: ClientSide, Bytes: ahead}
+	}
+	if err == nil && !out.TLS && (offer.Mode == Grant || offer.Mode == Decline) {
+		err = ErrNotUpgraded
+	}
+	c.timings.Cleartext = time.Since(ph.start)
+	return ph.end(err)
+}
+
+// startsRecord reports whether b begins a TLS handshake record (RFC 8446,
+// section 5.1): the only read-ahead that is legitimate on a server.
+func startsRecord(b []byte) bool {
+	return b[0] == recordHandshake && (len(b) < 2 || b[1] == 3)
+}
+
+// handshake puts TLS on c. A failure ends the connection; crypto/tls has sent
+// its alert, and nothing else is written.
+func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *tls.Conn) error {
+	start := time.Now()
+	limit := c.config.Timeouts.Handshake
+	c.Conn.SetDeadline(start.Add(limit))
+	tc := layer(c.Conn)
+	err := tc.HandshakeContext(ctx)
+	c.timings.Handshake = time.Since(start)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	peer := ClientSide + ServerSide - side
+	if err != nil {
+		return handshakeError(timedOut(err, limit), peer)
+	}
+	info := c.protocol.Info()
+	if c.config.Mode == Implicit && info.ALPNRequired && tc.ConnectionState().NegotiatedProtocol == "" {
+		return fmt.Errorf("the %s did not agree on the protocol name %q (ALPN)", peer, info.ALPN)
+	}
+	c.tls, c.Conn = tc, tc
+	c.level = LevelVerify
+	if side == ClientSide && (c.config.TLS != nil && c.config.TLS.InsecureSkipVerify || c.unverified != nil) {
+		c.level = LevelEncrypt
+	}
+	if side == ServerSide && len(tc.ConnectionState().VerifiedChains) == 0 {
+		c.level = LevelEncrypt
+	}
+	return tc.SetDeadline(time.Time{})
+}
+
+// clientTLS is the configuration of one client handshake.
+func (c *Conn) clientTLS(info Info) *tls.Config {
+	t := c.baseTLS(info)
+	t.ServerName = c.config.serverName()
+	if t.ClientSessionCache != nil {
+		t.ClientSessionCache = scopedCache{t.ClientSessionCache, info.Name + " " + remote(c.Conn) + " "}
+	}
+	if c.config.Mode == Opportunistic && !t.InsecureSkipVerify {
+		c.verifyLater(t)
+	}
+	return t
+}
+
+func (c *Conn) serverTLS(info Info) *tls.Config { return c.baseTLS(info) }
+
+func (c *Conn) baseTLS(info Info) *tls.Config {
+	t := new(tls.Config)
+	if c.config.TLS != nil {
+		t = c.config.TLS.Clone()
+	}
+	if c.config.Mode == Implicit && len(t.NextProtos) == 0 {
+		t.NextProtos = slices.Clone(info.ALPN)
+	}
+	if info.MaxVersion != 0 && (t.MaxVersion == 0 || t.MaxVersion > info.MaxVersion) {
+		t.MaxVersion = info.MaxVersion
+	}
+	return t
+}
+
+// verifyLater has the certificate verified as ever, but keeps the result
+// instead of failing: an opportunistic client must know, and may go on
+// (RFC 7435, section 3).
+func (c *Conn) verifyLater(t *tls.Config) {
+	t.InsecureSkipVerify = true
+	next := t.VerifyConnection
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		c.unverified = verify(s, t)
+		if next != nil {
+			return next(s)
+		}
+		return nil
+	}
+}
+
+func verify(s tls.ConnectionState, t *tls.Config) error {
+	opts := x509.VerifyOptions{DNSName: t.ServerName, Roots: t.RootCAs, Intermediates: x509.NewCertPool()}
+	if t.Time != nil {
+		opts.CurrentTime = t.Time()
+	}
+	if t.ServerName == "" {
+		return errors.New("no name to verify the certificate against")
+	}
+	for _, cert := range s.PeerCertificates[1:] {
+		opts.Intermediates.AddCert(cert)
+	}
+	_, err := s.PeerCertificates[0].Verify(opts)
+	return err
+}
+
+// scopedCache keeps sessions of different services of one name apart: a ticket
+// from one port must not be offered to another.
+type scopedCache struct {
+	tls.ClientSessionCache
+	scope string
+}
+
+func (s scopedCache) Get(key string) (*tls.ClientSessionState, bool) {
+	return s.ClientSessionCache.Get(s.scope + key)
+}
+
+func (s scopedCache) Put(key string, cs *tls.ClientSessionState) {
+	s.ClientSessionCache.Put(s.scope+key, cs)
+}
