@@ -3,6 +3,7 @@ package starttls
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -116,6 +117,22 @@ func (c *Conn) Probe(ctx context.Context) (Hello, error) {
 		return h, c.fail(StageSession, err)
 	}
 	return h, nil
+}
+
+// CloseWrite tells the peer that nothing more will be written: by TLS's
+// close_notify, or in cleartext by closing that half of the TCP connection.
+func (c *Conn) CloseWrite() error {
+	if c.tls != nil {
+		return c.tls.CloseWrite()
+	}
+	nc := c.Conn
+	if a, ok := nc.(*aheadConn); ok {
+		nc = a.Conn
+	}
+	if w, ok := nc.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // fail describes a failure with what is known of the connection by then.

@@ -17,6 +17,7 @@ func NewListener(l net.Listener, p Protocol, cfg *Config) net.Listener {
 	if c.MaxPending <= 0 {
 		c.MaxPending = 1000
 	}
+	c.TLS = baseTLS(c, p.Info()) // once, so that sessions can be resumed
 	ctx, cancel := context.WithCancelCause(context.Background())
 	return &listener{Listener: l, protocol: p, config: c, ctx: ctx, cancel: cancel,
 		ready: make(chan *Conn), slots: make(chan struct{}, c.MaxPending)}

@@ -211,9 +211,11 @@ func config(cfg *Config) *Config {
 	return &c
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 func (c *Config) logger() *slog.Logger {
 	if c.Logger == nil {
-		return slog.New(slog.DiscardHandler)
+		return discard
 	}
 	return c.Logger
 }

@@ -154,7 +154,7 @@ func (c *Conn) server(ctx context.Context) (Stage, error) {
 			return StageCleartext, nil
 		}
 	}
-	if err := c.handshake(ctx, ServerSide, func(nc net.Conn) *tls.Conn { return tls.Server(nc, c.serverTLS(info)) }); err != nil {
+	if err := c.handshake(ctx, ServerSide, func(nc net.Conn) *tls.Conn { return tls.Server(nc, baseTLS(c.config, info)) }); err != nil {
 		return StageHandshake, err
 	}
 	if c.config.Mode != Implicit && !info.SpeaksAfterTLS {
@@ -220,7 +220,10 @@ func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *t
 
 // clientTLS is the configuration of one client handshake.
 func (c *Conn) clientTLS(info Info) *tls.Config {
-	t := c.baseTLS(info)
+	t := baseTLS(c.config, info)
+	if t == c.config.TLS {
+		t = t.Clone()
+	}
 	t.ServerName = c.config.serverName()
 	if t.ClientSessionCache != nil {
 		t.ClientSessionCache = scopedCache{t.ClientSessionCache, info.Name + " " + remote(c.Conn) + " "}
@@ -231,17 +234,23 @@ func (c *Conn) clientTLS(info Info) *tls.Config {
 	return t
 }
 
-func (c *Conn) serverTLS(info Info) *tls.Config { return c.baseTLS(info) }
-
-func (c *Conn) baseTLS(info Info) *tls.Config {
-	t := new(tls.Config)
-	if c.config.TLS != nil {
-		t = c.config.TLS.Clone()
+// baseTLS is cfg.TLS with what p asks for. It is cfg.TLS itself where nothing
+// must change: a server's copies would each have session ticket keys of their
+// own, and no session could be resumed.
+func baseTLS(cfg *Config, info Info) *tls.Config {
+	alpn := cfg.Mode == Implicit && len(info.ALPN) > 0 && (cfg.TLS == nil || len(cfg.TLS.NextProtos) == 0)
+	limit := info.MaxVersion != 0 && (cfg.TLS == nil || cfg.TLS.MaxVersion == 0 || cfg.TLS.MaxVersion > info.MaxVersion)
+	if cfg.TLS == nil {
+		cfg.TLS = new(tls.Config)
 	}
-	if c.config.Mode == Implicit && len(t.NextProtos) == 0 {
+	if !alpn && !limit {
+		return cfg.TLS
+	}
+	t := cfg.TLS.Clone()
+	if alpn {
 		t.NextProtos = slices.Clone(info.ALPN)
 	}
-	if info.MaxVersion != 0 && (t.MaxVersion == 0 || t.MaxVersion > info.MaxVersion) {
+	if limit {
 		t.MaxVersion = info.MaxVersion
 	}
 	return t
