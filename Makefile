@@ -31,7 +31,7 @@ bench: ## the measurements of docs/performance.md
 	scripts/bench.sh
 
 docs: ## print again what is generated: findings, the table of protocols
-	go test ./check ./internal/docs -update
+	go test ./check ./docs -update
 
 install: ## build and install the starttls command
 	go install ./cmd/starttls

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs the real servers and clients that the interop tests meet: Debian's
+# packages, as root. No daemon is started by it. What is there already is left
+# alone.
+#   scripts/peers.sh            install what is missing
+#   scripts/peers.sh --check    only name what is missing; exit 1 if anything is
+set -euo pipefail
+
+servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve
+	slapd prosody proftpd-core proftpd-mod-crypto inn2 inspircd postgresql mariadb-server"
+clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp"
+
+missing=()
+for p in $servers $clients; do
+	state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
+	[ "${state:0:2}" = ii ] || missing+=("$p")
+done
+if [ ${#missing[@]} = 0 ]; then
+	echo "peers: all installed"
+	exit 0
+fi
+echo "peers: missing: ${missing[*]}"
+if [ "${1:-}" = --check ]; then
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "peers: run this as root to install them; without them the tests that need them are skipped" >&2
+	exit 1
+fi
+
+# Packages start their daemons on installation unless this says no (101).
+policy=/usr/sbin/policy-rc.d
+saved=
+if [ -e "$policy" ]; then
+	saved=$(mktemp)
+	cp -p "$policy" "$saved"
+fi
+restore() {
+	if [ -n "$saved" ]; then cp -p "$saved" "$policy" && rm -f "$saved"; else rm -f "$policy"; fi
+}
+trap restore EXIT
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+# inn2 configures itself only where the machine has a domain name; lend it one.
+INNCONF=$(mktemp)
+export INNCONF
+printf 'domain: example.test\npathhost: news.example.test\nmta: "/bin/false"\npathnews: /usr/lib/news\npathdb: /var/lib/news\nhismethod: hisv6\nenableoverview: false\n' >"$INNCONF"
+chmod 644 "$INNCONF"
+echo "peers: installing ${#missing[@]} packages with apt-get, a minute or two"
+if ! { apt-get update && apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+	-o Dpkg::Options::=--force-confdef "${missing[@]}"; } >"$log" 2>&1; then
+	tail -n 40 "$log" >&2
+	echo "peers: apt-get failed; its output is in $log" >&2
+	exit 1
+fi
+rm -f "$log" "$INNCONF"
+echo "peers: done"
