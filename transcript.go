@@ -61,16 +61,7 @@ func Escape(s string) string {
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-// firstWord is how a message that may hold a secret is kept: its verb and the
-// number of bytes behind it.
-func firstWord(b []byte) []byte {
-	s := strings.TrimRight(string(b), "\r\n")
-	word, rest, found := strings.Cut(s, " ")
-	if len(word) > 16 {
-		word, rest, found = "", s, true
-	}
-	if !found {
-		return []byte(word)
-	}
-	return []byte(strings.TrimLeft(word+" ["+strconv.Itoa(len(rest))+" bytes]", " "))
+// lengthOnly is how a message that may hold a secret is kept.
+func lengthOnly(b []byte) []byte {
+	return []byte("[" + strconv.Itoa(len(b)) + " bytes]")
 }

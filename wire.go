@@ -314,9 +314,8 @@ func (w *Wire) Refused() error {
 }
 
 // Redact sets how messages of the peer are kept in the transcript from now on.
-// By default a client's messages are kept as their first word and a length, and
-// a server's verbatim. A server's half sets one that keeps what it knows to be
-// no secret.
+// By default a client's messages are kept as their length, and a server's
+// verbatim. A server's half sets one that keeps what it knows to be no secret.
 func (w *Wire) Redact(f func(msg []byte) []byte) { w.redact = f }
 
 func (w *Wire) note(from Side, b []byte) {
@@ -327,7 +326,7 @@ func (w *Wire) note(from Side, b []byte) {
 		if w.redact != nil {
 			b = w.redact(b)
 		} else {
-			b = firstWord(b)
+			b = lengthOnly(b)
 		}
 	}
 	b = b[:min(len(b), transcriptData)]

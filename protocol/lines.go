@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,24 +98,24 @@ func isHTTP(line string) bool {
 }
 
 // keepVerbs keeps, for a transcript, whole command lines whose verb is one of
-// those named, and of all others the verb and a length.
+// those named; of commands that carry secrets the verb and a length; and of all
+// else, which may be a secret on a line of its own, a length.
 func keepVerbs(names ...string) func([]byte) []byte {
 	return func(msg []byte) []byte {
 		name, arg := verb(strings.TrimRight(string(msg), "\r\n"))
-		for _, n := range names {
-			if n == name {
-				return msg
-			}
+		switch {
+		case slices.Contains(names, name):
+			return msg
+		case slices.Contains(secretVerbs, name):
+			return fmt.Appendf(nil, "%s [%d bytes]", name, len(arg))
 		}
-		if len(name) > 16 { // no verb: perhaps a secret on a line of its own
-			return fmt.Appendf(nil, "[%d bytes]", len(msg))
-		}
-		if arg == "" {
-			return []byte(name)
-		}
-		return fmt.Appendf(nil, "%s [%d bytes]", name, len(arg))
+		return fmt.Appendf(nil, "[%d bytes]", len(msg))
 	}
 }
+
+// secretVerbs are commands of any protocol that are no secret themselves, but
+// whose arguments can be.
+var secretVerbs = []string{"AUTH", "USER", "PASS", "APOP", "LOGIN", "AUTHENTICATE", "AUTHINFO", "ACCT", "NICK", "MAIL", "RCPT"}
 
 // plainSecret reads SASL PLAIN's message: authorization NUL user NUL password
 // (RFC 4616, section 2).
