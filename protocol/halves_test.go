@@ -26,62 +26,75 @@ func pair(t testing.TB) (client, server *starttls.Config) {
 	return client, server
 }
 
-// meet brings p's two halves together over loopback.
-func meet(t testing.TB, p starttls.Protocol, client, server *starttls.Config) (cc, sc *starttls.Conn, cerr, serr error) {
+// meeting is p's server half on loopback, serving one connection.
+type meeting struct {
+	addr     string
+	upgraded chan struct{} // closed when Server has returned
+	conn     *starttls.Conn
+	err      error      // Server's
+	served   chan error // Serve's, if it got that far
+	leaks    []starttls.Leak
+}
+
+func host(t testing.TB, p starttls.Protocol, cfg *starttls.Config) *meeting {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	done := make(chan struct{})
+	t.Cleanup(func() { l.Close() })
+	m := &meeting{addr: l.Addr().String(), upgraded: make(chan struct{}), served: make(chan error, 1)}
 	go func() {
-		defer close(done)
 		nc, err := l.Accept()
+		l.Close()
 		if err != nil {
-			serr = err
+			m.err = err
+			close(m.upgraded)
 			return
 		}
-		sc, serr = starttls.Server(context.Background(), nc, p, server)
+		m.conn, m.err = starttls.Server(context.Background(), nc, p, cfg)
+		close(m.upgraded)
+		if m.err == nil {
+			w := starttls.NewWire(context.Background(), m.conn, starttls.WireConfig{Side: starttls.ServerSide, TLS: m.conn.TLS() != nil, NoTranscript: true, ServerName: cfg.ServerName})
+			m.served <- p.(starttls.Host).Serve(w, cfg.Hello, func(l starttls.Leak) { m.leaks = append(m.leaks, l) })
+			m.conn.Close()
+		}
 	}()
-	cc, cerr = starttls.Dial(context.Background(), l.Addr().String(), p, client)
-	if cerr != nil {
-		l.Close()
-	}
-	<-done
-	return
+	return m
 }
 
 func TestHalvesMeet(t *testing.T) {
 	client, server := pair(t)
 	for _, p := range All() {
-		t.Run(p.Info().Name, func(t *testing.T) {
-			cc, sc, cerr, serr := meet(t, p, client, server)
-			if cerr != nil || serr != nil {
-				t.Fatalf("client: %v; server: %v", cerr, serr)
-			}
-			defer cc.Close()
-			defer sc.Close()
-			if cc.Level() != starttls.LevelVerify || cc.TLS() == nil || sc.TLS() == nil {
-				t.Errorf("level %v", cc.Level())
-			}
-			h, ok := p.(starttls.Host)
-			if !ok {
-				t.Fatal("no Host")
-			}
-			served := make(chan error, 1)
-			go func() {
-				w := starttls.NewWire(context.Background(), sc, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true, ServerName: "server.example.test"})
-				served <- h.Serve(w, starttls.Hello{}, nil)
-				sc.Close()
-			}()
-			hello, err := cc.Probe(context.Background())
-			if err != nil {
-				t.Fatalf("probe: %v", err)
-			}
-			t.Logf("before: %+v\ninside: %+v\n%s", cc.Before(), hello, cc.Transcript())
-			cc.Close()
-			<-served
-		})
+		for _, mode := range []starttls.Mode{starttls.Required, starttls.Implicit, starttls.None} {
+			t.Run(p.Info().Name+"/"+mode.String(), func(t *testing.T) {
+				cc, sc := *client, *server
+				cc.Mode, sc.Mode = mode, mode
+				m := host(t, p, &sc)
+				conn, err := starttls.Dial(context.Background(), m.addr, p, &cc)
+				<-m.upgraded
+				if err != nil || m.err != nil {
+					t.Fatalf("client: %v; server: %v", err, m.err)
+				}
+				defer conn.Close()
+				want := starttls.LevelVerify
+				if mode == starttls.None {
+					want = starttls.LevelNone
+				}
+				if conn.Level() != want || (conn.TLS() == nil) != (mode == starttls.None) {
+					t.Errorf("level %v, want %v", conn.Level(), want)
+				}
+				hello, err := conn.Probe(context.Background())
+				if err != nil {
+					t.Fatalf("probe: %v\n%s", err, conn.Transcript())
+				}
+				if p.Info().HelloInTLS && hello.Offered && mode != starttls.None {
+					t.Errorf("TLS is offered inside TLS")
+				}
+				t.Logf("before: %+v\ninside: %+v\n%s", conn.Before(), hello, conn.Transcript())
+				conn.Close()
+				<-m.served
+			})
+		}
 	}
 }

@@ -104,27 +104,13 @@ func (p nntp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	if _, err := w.Write(greeting); err != nil || offer.Mode == starttls.NoOffer {
 		return out, err
 	}
-	for {
-		line, err := w.PeekLine()
-		if err != nil {
-			return out, err
-		}
-		name, arg := verb(line)
-		if p.isSession(name) && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
-			return out, nil
-		}
-		if _, err := w.ReadLine(); err != nil {
-			return out, err
-		}
+	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
 		if name == "MODE" && strings.EqualFold(arg, "READER") {
 			out.Replay = []byte("MODE READER\r\n") // stays in effect (RFC 4642, section 2.2.2)
 		}
-		done, err := p.clear(w, h, offer, name, arg, line)
-		if done || err != nil {
-			out.TLS = done
-			return out, err
-		}
-	}
+		return p.clear(w, h, offer, name, arg, line)
+	})
+	return out, err
 }
 
 func (nntp) isSession(name string) bool {
@@ -138,21 +124,15 @@ func (nntp) isSession(name string) bool {
 // clear answers one command before TLS. It reports whether TLS is next.
 // STARTTLS itself is never answered by 480 or 483 (RFC 4642, section 2.2.1).
 func (p nntp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
-	refuse := func(reply string) (bool, error) {
-		if err := w.WriteLine(reply); err != nil {
-			return false, err
-		}
-		return false, w.Refused()
-	}
 	switch {
 	case name == "CAPABILITIES":
 		return false, p.sendCapabilities(w, capsBefore(nntpCaps(h.Caps, false), offer, "STARTTLS"))
 	case name == "STARTTLS" && offer.Mode == starttls.Hide:
-		return refuse("500 Unknown command")
+		return refuseLine(w, "500 Unknown command")
 	case name == "STARTTLS" && arg != "":
-		return refuse("501 STARTTLS takes no argument")
+		return refuseLine(w, "501 STARTTLS takes no argument")
 	case name == "STARTTLS" && offer.Mode == starttls.Decline:
-		return refuse(override(offer, "580 Can not initiate TLS negotiation"))
+		return refuseLine(w, override(offer, "580 Can not initiate TLS negotiation"))
 	case name == "STARTTLS":
 		return true, w.GoAhead([]byte(override(offer, "382 Continue with TLS negotiation") + "\r\n"))
 	case name == "MODE" && strings.EqualFold(arg, "READER"):
@@ -166,9 +146,9 @@ func (p nntp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, na
 		w.WriteLine("400 This is a news server")
 		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
 	case p.isSession(name):
-		return refuse("483 Say STARTTLS first: nothing is accepted in clear")
+		return refuseLine(w, "483 Say STARTTLS first: nothing is accepted in clear")
 	}
-	return refuse("500 Unknown command")
+	return refuseLine(w, "500 Unknown command")
 }
 
 func nntpDate() string { return "111 " + time.Now().UTC().Format("20060102150405") }

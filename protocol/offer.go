@@ -56,3 +56,33 @@ func appendNew(s []string, more ...string) []string {
 	}
 	return s
 }
+
+// serveLines is the loop of a line protocol's half before TLS. Each command is
+// answered by answer, which reports whether TLS is next. Where TLS is not
+// required, the loop ends at the first command of the session, unread.
+func serveLines(w *starttls.Wire, offer starttls.Offer, session func(name string) bool, answer func(name, arg, line string) (bool, error)) (bool, error) {
+	for {
+		line, err := w.PeekLine()
+		if err != nil {
+			return false, err
+		}
+		name, arg := verb(line)
+		if session(name) && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
+			return false, nil
+		}
+		if _, err := w.ReadLine(); err != nil {
+			return false, err
+		}
+		if tls, err := answer(name, arg, line); tls || err != nil {
+			return tls, err
+		}
+	}
+}
+
+// refuseLine refuses a command; it has the shape of an answer of serveLines.
+func refuseLine(w *starttls.Wire, reply string) (bool, error) {
+	if err := w.WriteLine(reply); err != nil {
+		return false, err
+	}
+	return false, w.Refused()
+}

@@ -125,24 +125,10 @@ func (p pop3) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	if _, err := w.Write(greeting); err != nil || offer.Mode == starttls.NoOffer {
 		return out, err
 	}
-	for {
-		line, err := w.PeekLine()
-		if err != nil {
-			return out, err
-		}
-		name, arg := verb(line)
-		if p.isSession(name) && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
-			return out, nil
-		}
-		if _, err := w.ReadLine(); err != nil {
-			return out, err
-		}
-		done, err := p.clear(w, h, offer, name, arg, line)
-		if done || err != nil {
-			out.TLS = done
-			return out, err
-		}
-	}
+	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
+		return p.clear(w, h, offer, name, arg, line)
+	})
+	return out, err
 }
 
 func (pop3) isSession(name string) bool {
@@ -155,21 +141,15 @@ func (pop3) isSession(name string) bool {
 
 // clear answers one command before TLS. It reports whether TLS is next.
 func (p pop3) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
-	refuse := func(reply string) (bool, error) {
-		if err := w.WriteLine(reply); err != nil {
-			return false, err
-		}
-		return false, w.Refused()
-	}
 	switch {
 	case name == "CAPA":
 		return false, p.sendCapabilities(w, capsBefore(popCaps(h.Caps, false), offer, "STLS"))
 	case name == "STLS" && offer.Mode == starttls.Hide:
-		return refuse("-ERR unknown command")
+		return refuseLine(w, "-ERR unknown command")
 	case name == "STLS" && arg != "":
-		return refuse("-ERR STLS takes no argument")
+		return refuseLine(w, "-ERR STLS takes no argument")
 	case name == "STLS" && offer.Mode == starttls.Decline:
-		return refuse(override(offer, "-ERR [SYS/TEMP] TLS is not available now"))
+		return refuseLine(w, override(offer, "-ERR [SYS/TEMP] TLS is not available now"))
 	case name == "STLS":
 		return true, w.GoAhead([]byte(override(offer, "+OK begin TLS") + "\r\n"))
 	case name == "NOOP":
@@ -181,9 +161,9 @@ func (p pop3) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, na
 		w.WriteLine("-ERR this is a mail server")
 		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
 	case p.isSession(name):
-		return refuse("-ERR say STLS first: nothing is accepted in clear")
+		return refuseLine(w, "-ERR say STLS first: nothing is accepted in clear")
 	}
-	return refuse("-ERR unknown command")
+	return refuseLine(w, "-ERR unknown command")
 }
 
 // popCaps is what CAPA lists: the server's own list, or the least one; what

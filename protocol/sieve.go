@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -91,47 +90,34 @@ func (p sieve) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) 
 	if err := p.introduce(w, h, offer); err != nil || offer.Mode == starttls.NoOffer {
 		return out, err
 	}
-	for {
-		line, err := w.PeekLine()
-		if err != nil {
-			return out, err
-		}
-		name, arg := verb(line)
-		session := slices.Contains([]string{"AUTHENTICATE", "PUTSCRIPT", "LISTSCRIPTS", "HAVESPACE", "SETACTIVE", "GETSCRIPT", "DELETESCRIPT", "CHECKSCRIPT"}, name)
-		if session && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
-			return out, nil
-		}
-		if _, err := w.ReadLine(); err != nil {
-			return out, err
-		}
+	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
 		if err := imapDropLiterals(w, line); err != nil { // {n+} is ManageSieve's only literal
-			return out, err
+			return false, err
 		}
-		done, err := p.clear(w, h, offer, name, arg, line, session)
-		if done || err != nil {
-			out.TLS = done
-			return out, err
-		}
+		return p.clear(w, h, offer, name, arg, line)
+	})
+	return out, err
+}
+
+func (sieve) isSession(name string) bool {
+	switch name {
+	case "AUTHENTICATE", "PUTSCRIPT", "LISTSCRIPTS", "HAVESPACE", "SETACTIVE", "GETSCRIPT", "DELETESCRIPT", "CHECKSCRIPT":
+		return true
 	}
+	return false
 }
 
 // clear answers one command before TLS. It reports whether TLS is next.
-func (p sieve) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string, session bool) (bool, error) {
-	refuse := func(reply string) (bool, error) {
-		if err := w.WriteLine(reply); err != nil {
-			return false, err
-		}
-		return false, w.Refused()
-	}
+func (p sieve) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
 	switch {
 	case name == "CAPABILITY":
 		return false, p.introduce(w, h, offer)
 	case name == "STARTTLS" && offer.Mode == starttls.Hide:
-		return refuse(`NO "unknown command"`)
+		return refuseLine(w, `NO "unknown command"`)
 	case name == "STARTTLS" && arg != "":
-		return refuse(`NO "STARTTLS takes no argument"`)
+		return refuseLine(w, `NO "STARTTLS takes no argument"`)
 	case name == "STARTTLS" && offer.Mode == starttls.Decline:
-		return refuse(override(offer, `NO (TRYLATER) "TLS is not available now"`))
+		return refuseLine(w, override(offer, `NO (TRYLATER) "TLS is not available now"`))
 	case name == "STARTTLS":
 		return true, w.GoAhead([]byte(override(offer, `OK "begin TLS"`) + "\r\n"))
 	case name == "NOOP":
@@ -142,10 +128,10 @@ func (p sieve) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, n
 	case isHTTP(line):
 		w.WriteLine(`BYE "this is no web server"`)
 		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
-	case session:
-		return refuse(`NO (ENCRYPT-NEEDED) "say STARTTLS first: nothing is accepted in clear"`)
+	case p.isSession(name):
+		return refuseLine(w, `NO (ENCRYPT-NEEDED) "say STARTTLS first: nothing is accepted in clear"`)
 	}
-	return refuse(`NO "unknown command"`)
+	return refuseLine(w, `NO "unknown command"`)
 }
 
 // sieveNoop echoes the tag asked for (RFC 5804, section 2.13).

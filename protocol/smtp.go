@@ -108,27 +108,13 @@ func (p smtp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	if err := p.greet(w, h); err != nil || offer.Mode == starttls.NoOffer {
 		return out, err
 	}
-	for {
-		line, err := w.PeekLine()
-		if err != nil {
-			return out, err
-		}
-		name, arg := verb(line)
-		if p.isSession(name) && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
-			return out, nil
-		}
-		if _, err := w.ReadLine(); err != nil {
-			return out, err
-		}
+	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
 		if name == p.hello() && arg != "" {
 			out.Peer = arg
 		}
-		done, err := p.clear(w, h, offer, out.Peer, name, arg, line)
-		if done || err != nil {
-			out.TLS = done
-			return out, err
-		}
-	}
+		return p.clear(w, h, offer, out.Peer, name, arg, line)
+	})
+	return out, err
 }
 
 func (p smtp) greet(w *starttls.Wire, h starttls.Hello) error {
@@ -156,25 +142,19 @@ func (p smtp) isSession(name string) bool {
 // clear answers one command before TLS (RFC 3207, section 4). It reports
 // whether TLS is next.
 func (p smtp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, peer, name, arg, line string) (bool, error) {
-	refuse := func(reply string) (bool, error) {
-		if err := w.WriteLine(reply); err != nil {
-			return false, err
-		}
-		return false, w.Refused()
-	}
 	switch {
 	case name == p.hello() && arg == "":
-		return refuse("501 5.5.4 Syntax: " + p.hello() + " hostname")
+		return refuseLine(w, "501 5.5.4 Syntax: "+p.hello()+" hostname")
 	case name == p.hello():
 		return false, p.sendCapabilities(w, capsBefore(h.Caps, offer, "STARTTLS"))
 	case name == "STARTTLS" && offer.Mode == starttls.Hide:
-		return refuse("502 5.5.1 Command not implemented")
+		return refuseLine(w, "502 5.5.1 Command not implemented")
 	case name == "STARTTLS" && arg != "":
-		return refuse("501 5.5.4 Syntax: STARTTLS takes no parameter")
+		return refuseLine(w, "501 5.5.4 Syntax: STARTTLS takes no parameter")
 	case name == "STARTTLS" && peer == "":
-		return refuse("503 5.5.1 Send " + p.hello() + " first")
+		return refuseLine(w, "503 5.5.1 Send "+p.hello()+" first")
 	case name == "STARTTLS" && offer.Mode == starttls.Decline:
-		return refuse(override(offer, "454 4.7.0 TLS not available due to temporary reason"))
+		return refuseLine(w, override(offer, "454 4.7.0 TLS not available due to temporary reason"))
 	case name == "STARTTLS":
 		return true, w.GoAhead([]byte(override(offer, "220 2.0.0 Ready to start TLS") + "\r\n"))
 	case name == "NOOP", name == "RSET":
@@ -186,9 +166,9 @@ func (p smtp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, pe
 		w.WriteLine("502 5.7.0 This is a mail server")
 		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
 	case name == "HELO" || p.isSession(name):
-		return refuse("530 5.7.0 Must issue a STARTTLS command first")
+		return refuseLine(w, "530 5.7.0 Must issue a STARTTLS command first")
 	}
-	return refuse("500 5.5.2 Command not recognised")
+	return refuseLine(w, "500 5.5.2 Command not recognised")
 }
 
 func (p smtp) sendCapabilities(w *starttls.Wire, caps []string) error {

@@ -1,0 +1,241 @@
+package protocol
+
+import (
+	"slices"
+	"strings"
+
+	"example.org/starttls"
+)
+
+// FTP is RFC 4217: AUTH TLS on the control connection, then PBSZ 0 and PROT P,
+// so that no data connection is in clear. AUTH TLS listed inside TLS is no
+// fault: FEAT lists what the server knows, and RFC 4217 does not forbid it.
+var FTP = register(ftp{})
+
+type ftp struct{}
+
+func (ftp) Info() starttls.Info {
+	return starttls.Info{
+		Name: "ftp", Port: 21, ImplicitTLS: 990, ALPN: []string{"ftp"},
+		Title: "FTP, file transfer", Reference: "RFC 4217", ServerFirst: true, Greeting: "220 ready\r\n",
+	}
+}
+
+func (p ftp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
+	var h starttls.Hello
+	r, err := readCodeReply(w, "a greeting")
+	if err == nil && r.code == 120 { // "ready in nnn minutes"; then comes 220 (RFC 959, section 5.4)
+		r, err = readCodeReply(w, "a greeting")
+	}
+	h.Greeting = r.raw
+	if err != nil {
+		return h, err
+	}
+	if r.code != 220 && r.code != 230 {
+		return h, r.refused()
+	}
+	h.Software = r.lines[0]
+	if ask == starttls.NoAsk {
+		return h, nil
+	}
+	if r.code == 230 {
+		return h, starttls.ErrAlreadyAuthenticated
+	}
+	known, err := p.features(w, &h)
+	if err != nil {
+		return h, err
+	}
+	// FEAT is younger than AUTH: a server without it has to be asked.
+	if known && !h.Offered && ask == starttls.IfOffered {
+		return h, starttls.ErrNotOffered
+	}
+	if err := w.Ask([]byte("AUTH TLS\r\n")); err != nil {
+		return h, err
+	}
+	if r, err = readCodeReply(w, "a reply to AUTH TLS"); err != nil {
+		return h, err
+	}
+	if r.code != 234 {
+		return h, r.refused()
+	}
+	h.Offered = true
+	return h, nil
+}
+
+// features sends FEAT (RFC 2389) and reads the answer into h; known is false
+// where the server has no FEAT.
+func (ftp) features(w *starttls.Wire, h *starttls.Hello) (known bool, err error) {
+	var r codeReply
+	if err := r.ask(w, "FEAT"); err != nil {
+		return false, err
+	}
+	if r.code != 211 {
+		if r.code == 421 {
+			return false, r.refused()
+		}
+		return false, nil
+	}
+	for _, l := range r.lines[1:max(1, len(r.lines)-1)] {
+		l = strings.TrimSpace(l)
+		h.Caps = append(h.Caps, l)
+		if name, arg := verb(l); name == "AUTH" {
+			kinds := strings.FieldsFunc(strings.ToUpper(arg), func(c rune) bool { return c == ' ' || c == ';' || c == ',' })
+			h.Offered = h.Offered || slices.Contains(kinds, "TLS") || slices.Contains(kinds, "TLS-C")
+		}
+	}
+	return true, nil
+}
+
+// Settle asks for protection of the data connections (RFC 4217, section 9).
+func (ftp) Settle(w *starttls.Wire) error {
+	for _, command := range []string{"PBSZ 0", "PROT P"} {
+		var r codeReply
+		if err := r.ask(w, command); err != nil {
+			return err
+		}
+		if r.code != 200 {
+			return r.refused()
+		}
+	}
+	return nil
+}
+
+func (p ftp) Probe(w *starttls.Wire) (starttls.Hello, error) {
+	var h starttls.Hello
+	_, err := p.features(w, &h)
+	return h, err
+}
+
+func (p ftp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
+	w.Redact(keepVerbs("FEAT", "AUTH", "SYST", "NOOP", "HELP", "QUIT"))
+	greeting := h.Greeting
+	if greeting == nil {
+		greeting = []byte("220 " + or(h.Software, w.ServerName()) + " ready\r\n")
+	}
+	if _, err := w.Write(greeting); err != nil || offer.Mode == starttls.NoOffer {
+		return out, err
+	}
+	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
+		return p.clear(w, h, offer, name, arg, line)
+	})
+	return out, err
+}
+
+func (ftp) isSession(name string) bool {
+	switch name {
+	case "USER", "PASS", "ACCT", "CWD", "PASV", "PORT", "EPSV", "EPRT", "RETR", "STOR", "APPE", "LIST", "NLST", "MLSD", "PWD":
+		return true
+	}
+	return false
+}
+
+// clear answers one command before TLS. It reports whether TLS is next.
+func (p ftp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
+	switch kind := strings.ToUpper(arg); {
+	case name == "FEAT":
+		return false, p.sendFeatures(w, capsBefore(ftpFeatures(h.Caps), offer, "AUTH TLS"))
+	case name == "AUTH" && offer.Mode == starttls.Hide:
+		return refuseLine(w, "502 Command not implemented")
+	case name == "AUTH" && kind != "TLS" && kind != "TLS-C":
+		return refuseLine(w, "504 Only AUTH TLS is known")
+	case name == "AUTH" && offer.Mode == starttls.Decline:
+		return refuseLine(w, override(offer, "431 TLS is not available now"))
+	case name == "AUTH":
+		return true, w.GoAhead([]byte(override(offer, "234 Begin TLS") + "\r\n"))
+	case name == "SYST":
+		return false, w.WriteLine("215 UNIX Type: L8")
+	case name == "NOOP":
+		return false, w.WriteLine("200 OK")
+	case name == "QUIT":
+		w.WriteLine("221 Bye")
+		return false, starttls.ErrNotUpgraded
+	case isHTTP(line):
+		w.WriteLine("421 This is a file server")
+		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
+	case name == "PBSZ" || name == "PROT":
+		return refuseLine(w, "503 AUTH TLS comes first")
+	case p.isSession(name):
+		return refuseLine(w, "530 Say AUTH TLS first: nothing is accepted in clear")
+	}
+	return refuseLine(w, "500 Unknown command")
+}
+
+func ftpFeatures(caps []string) []string {
+	if caps == nil {
+		return []string{"PBSZ", "PROT", "UTF8"}
+	}
+	return caps
+}
+
+func (ftp) sendFeatures(w *starttls.Wire, features []string) error {
+	var b strings.Builder
+	b.WriteString("211-Features:\r\n")
+	for _, f := range features {
+		b.WriteString(" " + f + "\r\n")
+	}
+	b.WriteString("211 End\r\n")
+	_, err := w.Write([]byte(b.String()))
+	return err
+}
+
+// Serve speaks a minimal session without files and without data connections.
+func (p ftp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
+	var user string
+	var buffered bool
+	for {
+		line, err := w.ReadLine()
+		if err != nil {
+			return err
+		}
+		name, arg := verb(line)
+		var reply string
+		switch name {
+		case "QUIT":
+			return w.WriteLine("221 Bye")
+		case "FEAT":
+			if err := p.sendFeatures(w, ftpFeatures(h.Caps)); err != nil {
+				return err
+			}
+			continue
+		case "PBSZ":
+			reply, buffered = "200 PBSZ=0", true
+		case "PROT":
+			reply = ftpProtection(buffered, arg)
+		case "USER":
+			user, reply = arg, "331 Password, please"
+		case "PASS":
+			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "USER", User: user, Secret: []byte(arg)})
+			reply = "230 Signed in"
+		case "PWD":
+			reply = `257 "/"`
+		case "CWD":
+			reply = "250 OK"
+		case "SYST":
+			reply = "215 UNIX Type: L8"
+		case "TYPE", "NOOP", "OPTS":
+			reply = "200 OK"
+		case "AUTH":
+			reply = "503 TLS is not to be had now"
+		default:
+			if err := w.Refused(); err != nil {
+				return err
+			}
+			reply = "502 Command not implemented"
+		}
+		if err := w.WriteLine(reply); err != nil {
+			return err
+		}
+	}
+}
+
+// ftpProtection answers PROT: only private, and only after PBSZ (RFC 2228,
+// section 3).
+func ftpProtection(buffered bool, arg string) string {
+	switch {
+	case !buffered:
+		return "503 PBSZ comes first"
+	case strings.EqualFold(arg, "P"):
+		return "200 Data is protected"
+	}
+	return "534 Only PROT P is allowed"
+}
