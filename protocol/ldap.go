@@ -1,0 +1,184 @@
+package protocol
+
+import (
+	"fmt"
+	"strings"
+
+	"example.org/starttls"
+)
+
+// LDAP is directory access, RFC 4511 section 4.14. The request for TLS is the
+// first message: nothing is asked in clear. That the rootDSE lists StartTLS
+// inside TLS is no fault: it lists what the server knows.
+var LDAP = register(ldap{})
+
+type ldap struct{}
+
+func (ldap) Info() starttls.Info {
+	return starttls.Info{
+		Name: "ldap", Port: 389, ImplicitTLS: 636, Title: "LDAP, directories", Reference: "RFC 4511", Binary: true,
+	}
+}
+
+const startTLSOID = "1.3.6.1.4.1.1466.20037"
+
+// Tags of the messages that are read or written here (RFC 4511, appendix B).
+const (
+	ldapMessage          = 0x30
+	ldapBind             = 0x60
+	ldapBindResponse     = 0x61
+	ldapUnbind           = 0x42
+	ldapSearch           = 0x63
+	ldapSearchEntry      = 0x64
+	ldapSearchDone       = 0x65
+	ldapAbandon          = 0x50
+	ldapExtended         = 0x77
+	ldapExtendedResponse = 0x78
+	ldapEnumerated       = 0x0a
+	ldapInteger          = 0x02
+	ldapOctets           = 0x04
+)
+
+// Result codes (RFC 4511, section 4.1.9).
+const (
+	ldapSuccess          = 0
+	ldapOperationsError  = 1
+	ldapProtocolError    = 2
+	ldapConfidentiality  = 13
+	ldapBusy             = 51
+	ldapUnavailable      = 52
+	ldapAuthNotSupported = 7
+	ldapUnwilling        = 53
+)
+
+// ldapPDU is a message taken apart.
+type ldapPDU struct {
+	id  int
+	op  berElement
+	raw []byte
+}
+
+func readLDAP(w *starttls.Wire) (m ldapPDU, err error) {
+	e, raw, err := readBER(w)
+	if err != nil {
+		return m, err
+	}
+	m.raw = raw
+	bad := &starttls.ReplyError{Expected: "an LDAP message", Reply: raw}
+	parts, err := berAll(e.content)
+	if e.tag != ldapMessage || err != nil || len(parts) < 2 || parts[0].tag != ldapInteger {
+		return m, bad
+	}
+	if m.id, err = parts[0].int(); err != nil || m.id < 0 {
+		return m, bad
+	}
+	m.op = parts[1]
+	return m, nil
+}
+
+func ldapRequest(id int, op []byte) []byte { return ber(ldapMessage, berInt(ldapInteger, id), op) }
+
+func (ldap) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
+	var h starttls.Hello
+	if ask == starttls.NoAsk {
+		return h, nil
+	}
+	if err := w.Ask(ldapRequest(1, ber(ldapExtended, ber(0x80, []byte(startTLSOID))))); err != nil {
+		return h, err
+	}
+	m, err := readLDAP(w)
+	if err != nil {
+		return h, err
+	}
+	// Message 0 is the Notice of Disconnection (RFC 4511, section 4.4.1).
+	if m.op.tag != ldapExtendedResponse || m.id != 1 && m.id != 0 {
+		return h, &starttls.ReplyError{Expected: "the answer to StartTLS", Reply: m.raw}
+	}
+	code, text, err := ldapResult(m.op)
+	if err != nil {
+		return h, &starttls.ReplyError{Expected: "the answer to StartTLS", Reply: m.raw}
+	}
+	if code != ldapSuccess || m.id == 0 {
+		return h, &starttls.RefusedError{Reply: fmt.Appendf(nil, "resultCode %d %s", code, text), Temporary: code == ldapBusy || code == ldapUnavailable}
+	}
+	h.Offered = true
+	return h, nil
+}
+
+// ldapResult reads an LDAPResult: code, matched DN, message. What may follow,
+// referrals and Active Directory's response name, is of no interest.
+func ldapResult(op berElement) (code int, text string, err error) {
+	parts, err := berAll(op.content)
+	if err != nil || len(parts) < 3 || parts[0].tag != ldapEnumerated {
+		return 0, "", errBER
+	}
+	code, err = parts[0].int()
+	return code, string(parts[2].content), err
+}
+
+// Probe reads the rootDSE (RFC 4512, section 5.1).
+func (ldap) Probe(w *starttls.Wire) (starttls.Hello, error) {
+	var h starttls.Hello
+	var attributes [][]byte
+	for _, a := range []string{"supportedExtension", "supportedSASLMechanisms", "supportedLDAPVersion", "vendorName", "vendorVersion"} {
+		attributes = append(attributes, ber(ldapOctets, []byte(a)))
+	}
+	search := ber(ldapSearch, ber(ldapOctets), berInt(ldapEnumerated, 0), berInt(ldapEnumerated, 0), berInt(ldapInteger, 1), berInt(ldapInteger, 10),
+		ber(0x01, []byte{0}), ber(0x87, []byte("objectClass")), ber(ldapMessage, attributes...))
+	if _, err := w.Write(ldapRequest(2, search)); err != nil {
+		return h, err
+	}
+	for {
+		m, err := readLDAP(w)
+		if err != nil {
+			return h, err
+		}
+		switch {
+		case m.id == 2 && m.op.tag == ldapSearchEntry:
+			if err := ldapRootDSE(m.op, &h); err != nil {
+				return h, &starttls.ReplyError{Expected: "the rootDSE", Reply: m.raw}
+			}
+		case m.id == 2 && m.op.tag == ldapSearchDone:
+			return h, nil // whatever the code: the session is alive
+		default:
+			return h, &starttls.ReplyError{Expected: "the rootDSE", Reply: m.raw}
+		}
+	}
+}
+
+func ldapRootDSE(op berElement, h *starttls.Hello) error {
+	parts, err := berAll(op.content)
+	if err != nil || len(parts) != 2 {
+		return errBER
+	}
+	attributes, err := berAll(parts[1].content)
+	if err != nil {
+		return err
+	}
+	for _, a := range attributes {
+		pair, err := berAll(a.content)
+		if err != nil || len(pair) != 2 {
+			return errBER
+		}
+		values, err := berAll(pair[1].content)
+		if err != nil {
+			return err
+		}
+		for _, v := range values {
+			ldapAttribute(h, string(pair[0].content), string(v.content))
+		}
+	}
+	return nil
+}
+
+func ldapAttribute(h *starttls.Hello, name, value string) {
+	h.Caps = append(h.Caps, name+": "+value)
+	switch strings.ToLower(name) {
+	case "supportedextension":
+		h.Offered = h.Offered || value == startTLSOID
+	case "supportedsaslmechanisms":
+		h.Auth = appendNew(h.Auth, strings.ToUpper(value))
+	case "vendorname", "vendorversion":
+		h.Software = strings.TrimSpace(h.Software + " " + value)
+	}
+}
