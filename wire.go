@@ -125,7 +125,7 @@ func (w *Wire) TLS() bool { return w.cfg.TLS }
 // ReadLine reads up to and including LF and returns the line without its CRLF
 // or LF. A line longer than the limit, one line too many, and a NUL are errors.
 func (w *Wire) ReadLine() (string, error) {
-	line, err := w.readLine()
+	line, err := w.readTo('\n')
 	if err != nil {
 		return "", err
 	}
@@ -133,14 +133,24 @@ func (w *Wire) ReadLine() (string, error) {
 	return string(bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))), nil
 }
 
-func (w *Wire) readLine() ([]byte, error) {
+// ReadTo reads up to and including delim, within the limits of a line. The
+// slice is the caller's. A NUL is an error.
+func (w *Wire) ReadTo(delim byte) ([]byte, error) {
+	b, err := w.readTo(delim)
+	if err == nil {
+		w.note(w.peer(), b)
+	}
+	return b, err
+}
+
+func (w *Wire) readTo(delim byte) ([]byte, error) {
 	if err := w.count(); err != nil {
 		return nil, err
 	}
 	var long []byte // what did not fit the buffer
 	for {
 		have := w.ahead()
-		if i := bytes.IndexByte(have, '\n'); i >= 0 {
+		if i := bytes.IndexByte(have, delim); i >= 0 {
 			line := append(long, have[:i+1]...)
 			w.r += i + 1
 			if len(line) > w.limits.Line {
@@ -283,11 +293,11 @@ func (w *Wire) GoAhead(msg []byte) error { return w.segments(msg, w.cfg.OnGoAhea
 func (w *Wire) Asked() bool { return w.asked }
 
 func (w *Wire) segments(msg []byte, hook func([]byte) []Segment) error {
-	if hook == nil {
-		_, err := w.Write(msg)
-		return err
+	todo := []Segment{{Data: msg}}
+	if hook != nil {
+		todo = hook(msg)
 	}
-	for _, s := range hook(msg) {
+	for _, s := range todo {
 		if s.Delay > 0 {
 			t := time.NewTimer(s.Delay)
 			select {
@@ -296,6 +306,9 @@ func (w *Wire) segments(msg []byte, hook func([]byte) []Segment) error {
 				t.Stop()
 				return context.Cause(w.ctx)
 			}
+		}
+		if len(s.Data) == 0 {
+			continue
 		}
 		if _, err := w.Write(s.Data); err != nil {
 			return err
