@@ -19,7 +19,7 @@ func offers(o starttls.Offer) bool {
 func capsBefore(caps []string, o starttls.Offer, keyword string) []string {
 	var out []string
 	for _, c := range caps {
-		if name, _ := verb(c); name != keyword && name != "AUTH" {
+		if name, _ := verb(c); !strings.EqualFold(name, keyword) && name != "AUTH" {
 			out = append(out, c)
 		}
 	}
@@ -34,7 +34,7 @@ func capsBefore(caps []string, o starttls.Offer, keyword string) []string {
 func capsInside(caps []string, keyword string) []string {
 	return slices.DeleteFunc(slices.Clone(caps), func(c string) bool {
 		name, _ := verb(c)
-		return name == keyword
+		return strings.EqualFold(name, keyword)
 	})
 }
 
