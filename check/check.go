@@ -1,0 +1,353 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"example.org/starttls"
+)
+
+// Target is a service to check.
+type Target struct {
+	Protocol starttls.Protocol
+	Implicit bool   // it begins with TLS
+	Host     string // as it was typed
+	Port     int
+	Address  string // IP:PORT to connect to; empty: Host and Port
+}
+
+// String gives the target as a URL.
+func (t Target) String() string {
+	scheme := t.Protocol.Info().Name
+	if t.Implicit {
+		scheme += "s"
+	}
+	return scheme + "://" + net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
+}
+
+// Options is how to check. The zero value verifies against the system's roots.
+type Options struct {
+	Roots   *x509.CertPool      // nil: the system's
+	Given   []*x509.Certificate // the roots given by hand: a server that presents one itself is trusted
+	Name    string              // whom the certificate must name; empty: the target's host
+	Local   string              // what we call ourselves; empty: "localhost"
+	Timeout time.Duration       // of one phase of one connection; 0: 10 s
+	Soon    time.Duration       // "expires soon" is less than this; 0: 14 days
+	Dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
+	Now     func() time.Time // nil: time.Now
+
+	Transcript bool // keep the dialogue in the result
+}
+
+// Run checks t at one address. What goes wrong is in the Result.
+func Run(ctx context.Context, t Target, o Options) Result {
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Soon <= 0 {
+		o.Soon = 14 * 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if t.Address == "" {
+		t.Address = net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
+	}
+	if o.Name == "" {
+		o.Name = t.Host
+	}
+	r := &run{target: t, options: o, start: time.Now()}
+	r.Result = Result{Target: t.String(), Protocol: t.Protocol.Info().Name, Address: t.Address, ServerName: o.Name, Level: "none",
+		StartTLS:    StartTLS{Implicit: t.Implicit, Before: []string{}, After: []string{}},
+		Certificate: Certificate{Chain: []Cert{}}, Exposed: []Exposed{}, Findings: []Finding{},
+		Against: Against{"exposed", "exposed"}}
+	r.upgrade(ctx)
+	r.conclude()
+	return r.Result
+}
+
+// run is one check under way.
+type run struct {
+	Result
+	target  Target
+	options Options
+	start   time.Time
+	seen    [][]byte // the last chain presented, in DER
+}
+
+// dial makes one connection, asking for TLS even unoffered if blind is set.
+// The certificate is verified afterwards, so that it is seen in any case.
+func (r *run) dial(ctx context.Context, blind bool, newest uint16) (*starttls.Conn, error) {
+	cfg := &starttls.Config{ServerName: r.options.Name, LocalName: r.options.Local, Blind: blind, Dialer: r.options.Dialer,
+		Timeouts: starttls.Timeouts{Dial: r.options.Timeout, Cleartext: r.options.Timeout, Handshake: r.options.Timeout},
+		TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: newest,
+			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+				r.seen = raw // kept even if the handshake fails after it
+				return nil
+			}}}
+	if r.target.Implicit {
+		cfg.Mode = starttls.Implicit
+	}
+	return starttls.Dial(ctx, r.target.Address, r.target.Protocol, cfg)
+}
+
+func (r *run) upgrade(ctx context.Context) {
+	conn, err := r.dial(ctx, false, 0)
+	var e *starttls.Error
+	if errors.As(err, &e) {
+		r.said(e.Before, e.Transcript, e.Timings)
+		conn = r.failed(ctx, e)
+	}
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	r.said(conn.Before(), conn.Transcript(), conn.Timings())
+	r.Outcome, r.StartTLS.Accepted = Upgraded, true
+	r.negotiated(conn.TLS().ConnectionState())
+	r.inside(ctx, conn)
+	r.oldVersions(ctx)
+}
+
+// said takes down what the server said in clear, and how long it took.
+func (r *run) said(h starttls.Hello, t starttls.Transcript, times starttls.Timings) {
+	r.Milliseconds.Dial = milliseconds(times.Dial)
+	r.Milliseconds.Cleartext = milliseconds(times.Cleartext)
+	r.Milliseconds.Handshake = milliseconds(times.Handshake)
+	r.dialogue(t)
+	if r.target.Implicit {
+		return
+	}
+	r.StartTLS.Offered = r.StartTLS.Offered || h.Offered
+	r.StartTLS.Before = append([]string{}, h.Caps...)
+	r.expose(h)
+}
+
+func (r *run) dialogue(t starttls.Transcript) {
+	r.Transcript = nil
+	for _, e := range t {
+		r.Transcript = append(r.Transcript, e.Lines()...)
+	}
+}
+
+// expose notes what went in clear, or could have.
+func (r *run) expose(h starttls.Hello) {
+	r.Exposed = []Exposed{}
+	add := func(what, text string) {
+		if text = strings.TrimSpace(text); text != "" {
+			r.Exposed = append(r.Exposed, Exposed{what, starttls.Escape(text)})
+		}
+	}
+	add("server software", h.Software)
+	add("client address", h.ClientSeen)
+	if r.options.Local != "" && r.target.Protocol.Info().ServerFirst && !r.target.Protocol.Info().Binary {
+		add("client name", r.options.Local)
+	}
+	if len(h.Auth) > 0 && !r.target.Protocol.Info().Binary && !h.Required {
+		mechanisms := strings.Join(h.Auth, ", ")
+		add("credentials", mechanisms)
+		if clearSecrets(h.Auth) {
+			r.add("auth-before-tls", "before TLS the server offers "+mechanisms+": a careless client sends its password in clear")
+		}
+	}
+}
+
+// clearSecrets reports whether one of the mechanisms sends the password itself.
+func clearSecrets(mechanisms []string) bool {
+	return slices.ContainsFunc(mechanisms, func(m string) bool {
+		return slices.Contains([]string{"PLAIN", "LOGIN", "USER", "XOAUTH2", "OAUTHBEARER"}, m)
+	})
+}
+
+// negotiated takes down the handshake's result and judges the certificate.
+func (r *run) negotiated(s tls.ConnectionState) {
+	r.TLS = TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), ALPN: s.NegotiatedProtocol}
+	if s.CurveID != 0 {
+		r.TLS.Group = s.CurveID.String()
+	}
+	r.certificate(s.PeerCertificates, r.options.Name)
+	if s.Version < tls.VersionTLS12 {
+		r.add("old-tls", "the best version that the server has is "+r.TLS.Version)
+	}
+}
+
+// inside asks again inside TLS.
+func (r *run) inside(ctx context.Context, conn *starttls.Conn) {
+	if _, ok := r.target.Protocol.(starttls.Prober); !ok {
+		return
+	}
+	h, err := conn.Probe(ctx)
+	r.dialogue(conn.Transcript())
+	r.StartTLS.After = append([]string{}, h.Caps...)
+	if err != nil {
+		r.add("probe-failed", "inside TLS: "+errors.Unwrap(err).Error())
+		return
+	}
+	if h.Offered && r.target.Protocol.Info().HelloInTLS {
+		r.add("starttls-in-tls", "", r.lastLines(8)...)
+	} else if h.Offered {
+		r.add("starttls-in-tls-allowed", "")
+	}
+}
+
+// oldVersions tries once with nothing newer than TLS 1.1.
+func (r *run) oldVersions(ctx context.Context) {
+	if r.TLS.Version < "TLS 1.2" {
+		return
+	}
+	if conn, err := r.dial(ctx, false, tls.VersionTLS11); err == nil {
+		version := tls.VersionName(conn.TLS().ConnectionState().Version)
+		conn.Close()
+		r.add("old-tls", "the server accepts "+version)
+	}
+}
+
+// masked matches a capability that was overwritten, its length kept.
+var masked = regexp.MustCompile(`^(X{2,}[A-Z]?|\*{2,}|#{2,})\s*$`)
+
+// failed judges why there is no TLS. Where the server does not offer it, it is
+// asked all the same, and the connection returned if it agrees.
+func (r *run) failed(ctx context.Context, e *starttls.Error) *starttls.Conn {
+	r.Error = &Error{Stage: string(e.Stage), Message: e.Err.Error(), Hint: hint(e)}
+	var refused *starttls.RefusedError
+	var injected *starttls.InjectedError
+	var clear *starttls.CleartextError
+	evidence := r.lastLines(4)
+	if e.Stage == starttls.StageHandshake {
+		r.certificate(parse(r.seen), r.options.Name)
+	}
+	switch {
+	case e.Stage == starttls.StageDial:
+		r.Outcome = Unreachable
+		if e.Timeout() {
+			r.Outcome = TimedOut
+		}
+	case errors.Is(e, starttls.ErrNotOffered):
+		return r.notOffered(ctx, evidence)
+	case errors.Is(e, starttls.ErrAlreadyAuthenticated):
+		r.Outcome = Refused
+		r.add("already-authenticated", "", evidence...)
+	case errors.As(e, &injected):
+		r.Outcome = Injected
+		r.add("reply-injected", injected.Error(), append(evidence, "S: "+starttls.Escape(string(injected.Bytes)))...)
+	case errors.As(e, &clear):
+		r.Outcome = CleartextAfterGo
+		r.add("cleartext-after-go-ahead", clear.Error(), evidence...)
+	case errors.As(e, &refused):
+		r.refused(e, refused, evidence)
+	case e.Timeout() || errors.Is(e, context.DeadlineExceeded):
+		r.Outcome = TimedOut
+	case e.Stage == starttls.StageHandshake && !closed(e):
+		r.Outcome = HandshakeFailed
+		r.add("handshake-failed", e.Err.Error(), evidence...)
+	case closed(e):
+		r.Outcome = Closed
+		r.add("closed", fmt.Sprintf("the server closed the connection at the stage %q", e.Stage), evidence...)
+	default:
+		r.Outcome = Refused
+		r.add("refused", e.Err.Error(), evidence...)
+	}
+	return nil
+}
+
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// notOffered looks for the signs of an offer that was removed on the way.
+func (r *run) notOffered(ctx context.Context, evidence []string) *starttls.Conn {
+	r.Outcome = NotOffered
+	for _, c := range r.StartTLS.Before {
+		if masked.MatchString(c) {
+			r.Outcome = Stripped
+			r.add("masked-keyword", "the server's list has "+strconv.Quote(c)+" where a keyword should be", evidence...)
+		}
+	}
+	conn, err := r.dial(ctx, true, 0)
+	if err == nil {
+		r.Error = nil
+		r.add("offer-removed", "", append(evidence, "and yet TLS was accepted when asked for")...)
+		return conn
+	}
+	if r.Outcome == NotOffered {
+		r.add("not-offered", "", evidence...)
+	}
+	return nil
+}
+
+// refused tells a refusal of TLS from one of the whole connection.
+func (r *run) refused(e *starttls.Error, reply *starttls.RefusedError, evidence []string) {
+	asked := slices.ContainsFunc(e.Transcript, func(t starttls.Entry) bool { return t.From == starttls.ClientSide })
+	switch {
+	case !asked && reply.Temporary:
+		r.Outcome = Throttled
+		return
+	case asked && !e.Before.Offered && !reply.Temporary: // a protocol in which one asks to learn of it
+		r.Outcome = NotOffered
+		r.add("not-offered", reply.Error(), evidence...)
+		return
+	}
+	r.Outcome = Refused
+	r.add("refused", reply.Error(), evidence...)
+}
+
+func (r *run) lastLines(n int) []string {
+	return slices.Clone(r.Transcript[max(0, len(r.Transcript)-n):])
+}
+
+// conclude draws the verdict from what was found.
+func (r *run) conclude() {
+	r.Milliseconds.Total = milliseconds(time.Since(r.start))
+	if r.Outcome == Upgraded {
+		r.Level, r.Against.Eavesdropper = "encrypt", "safe"
+		if r.Certificate.Verified {
+			r.Level = "verify"
+			if !r.target.Protocol.Info().Relay || r.target.Implicit { // a sending server falls back to cleartext unless a policy tells it not to
+				r.Against.Attacker = "safe"
+			}
+		}
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return slices.Index(severities, b.Severity) - slices.Index(severities, a.Severity)
+	})
+	worst := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity.AtLeast(Low) })
+	switch {
+	case worst:
+		r.Verdict = "findings"
+	case r.Outcome == Upgraded:
+		r.Verdict = "ok"
+	default:
+		r.Verdict = "failed"
+	}
+	if !r.options.Transcript {
+		r.Transcript = nil
+	}
+}
+
+// hint says what to look at next, where the stage tells.
+func hint(e *starttls.Error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(e, &dns):
+		return "check the spelling of the name, or name a resolver with --resolver"
+	case errors.Is(e, syscall.ECONNREFUSED):
+		return "nothing listens there: is the port right?"
+	case e.Stage == starttls.StageDial && (e.Timeout() || errors.Is(e, os.ErrDeadlineExceeded)):
+		return "a firewall may drop the packets; many networks block port 25 to the outside"
+	case e.Timeout():
+		return "is it really this protocol that listens there? --timeout waits longer"
+	}
+	return ""
+}

@@ -1,0 +1,174 @@
+// Package check tests whether a server upgrades to TLS, and whether what comes
+// out of it is sound. Run gives a Result; the names of its JSON form are a
+// contract: fields may be added, never renamed.
+package check
+
+import (
+	"slices"
+	"time"
+)
+
+// Schema names the JSON form of a Report.
+const Schema = "starttls.check/1"
+
+// Report is what a check prints.
+type Report struct {
+	Schema  string   `json:"schema"`
+	Results []Result `json:"results"`
+}
+
+// Result is what was learned of one target at one address.
+type Result struct {
+	Target       string      `json:"target"`
+	Protocol     string      `json:"protocol"`
+	Address      string      `json:"address"`
+	ServerName   string      `json:"server_name"`
+	Verdict      string      `json:"verdict"` // ok, findings or failed
+	StartTLS     StartTLS    `json:"starttls"`
+	TLS          TLS         `json:"tls"`
+	Certificate  Certificate `json:"certificate"`
+	Exposed      []Exposed   `json:"exposed"`
+	Findings     []Finding   `json:"findings"`
+	Error        *Error      `json:"error"`
+	Outcome      Outcome     `json:"outcome"`
+	Level        string      `json:"level"`
+	Against      Against     `json:"against"`
+	Policy       Policy      `json:"policy"`
+	Milliseconds Times       `json:"milliseconds"`
+	Transcript   []string    `json:"transcript,omitempty"` // only when asked for
+}
+
+// StartTLS is what the server offers before and inside TLS.
+type StartTLS struct {
+	Offered  bool     `json:"offered"`
+	Accepted bool     `json:"accepted"`
+	Implicit bool     `json:"implicit"` // the connection began with TLS
+	Before   []string `json:"before"`
+	After    []string `json:"after"`
+}
+
+// TLS is what was negotiated; empty where no handshake succeeded.
+type TLS struct {
+	Version string `json:"version"`
+	Cipher  string `json:"cipher"`
+	Group   string `json:"group"`
+	ALPN    string `json:"alpn"`
+}
+
+// Certificate is what the server presented.
+type Certificate struct {
+	Verified bool   `json:"verified"`
+	Error    string `json:"error"`
+	Chain    []Cert `json:"chain"`
+}
+
+// Cert is one certificate. Times are RFC 3339, sums hexadecimal.
+type Cert struct {
+	Subject    string   `json:"subject"`
+	Issuer     string   `json:"issuer"`
+	Names      []string `json:"names"`
+	NotBefore  string   `json:"not_before"`
+	NotAfter   string   `json:"not_after"`
+	Key        string   `json:"key"`
+	SHA256     string   `json:"sha256"`
+	SPKISHA256 string   `json:"spki_sha256"`
+}
+
+// Exposed is something that went in clear before TLS.
+type Exposed struct {
+	What string `json:"what"`
+	Text string `json:"text"`
+}
+
+// Error is why a target could not be told about, or how far it came.
+type Error struct {
+	Stage   string `json:"stage"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+// Against says whom a careful client of this server is safe from.
+type Against struct {
+	Eavesdropper string `json:"eavesdropper"`
+	Attacker     string `json:"attacker"`
+}
+
+// Policy is what the domain's policies demand.
+type Policy struct {
+	Level string `json:"level"`
+}
+
+// Times is how long each phase took, in milliseconds.
+type Times struct {
+	Dial      float64 `json:"dial"`
+	Cleartext float64 `json:"cleartext"`
+	Handshake float64 `json:"handshake"`
+	Total     float64 `json:"total"`
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// Outcome is how the attempt ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Upgraded         Outcome = "upgraded"
+	NotOffered       Outcome = "not-offered"
+	Stripped         Outcome = "stripped" // offered by the server, removed on the way
+	Refused          Outcome = "refused"
+	Throttled        Outcome = "throttled"
+	Injected         Outcome = "injected"
+	CleartextAfterGo Outcome = "cleartext-after-go-ahead"
+	Closed           Outcome = "closed"
+	TimedOut         Outcome = "timed-out"
+	HandshakeFailed  Outcome = "handshake-failed"
+	Unreachable      Outcome = "unreachable"
+)
+
+// Severity of a finding; the zero value is none.
+type Severity string
+
+// The severities, least first.
+const (
+	Info   Severity = "info"
+	Low    Severity = "low"
+	Medium Severity = "medium"
+	High   Severity = "high"
+)
+
+var severities = []Severity{"", Info, Low, Medium, High}
+
+// AtLeast reports whether s is as bad as t.
+func (s Severity) AtLeast(t Severity) bool {
+	return slices.Index(severities, s) >= slices.Index(severities, t)
+}
+
+// Finding is one thing that a test found.
+type Finding struct {
+	ID         string   `json:"id"`
+	Severity   Severity `json:"severity"`
+	Verdict    string   `json:"verdict"` // vulnerable, warn, info, ok, inconclusive or skipped
+	Title      string   `json:"title"`
+	Detail     string   `json:"detail"`
+	Evidence   []string `json:"evidence"`
+	References []string `json:"references"`
+	Fix        string   `json:"fix"`
+}
+
+// ExitCode is the exit code of the report: 1 where a finding is at least as bad
+// as failOn, else 3 where a target could not be told about, else 0.
+func (r Report) ExitCode(failOn Severity) int {
+	code := 0
+	for _, res := range r.Results {
+		for _, f := range res.Findings {
+			if f.Severity.AtLeast(failOn) && (f.Verdict == "vulnerable" || f.Verdict == "warn") {
+				return 1
+			}
+		}
+		if res.Verdict == "failed" {
+			code = 3
+		}
+	}
+	return code
+}
