@@ -16,7 +16,7 @@ import (
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [Settler], [Prober],
-// [Host].
+// [Authenticator], [Host].
 type Protocol interface {
 	Info() Info
 
@@ -121,6 +121,15 @@ type Settler interface {
 // inside TLS. It signs nobody in.
 type Prober interface {
 	Probe(w *Wire) (Hello, error)
+}
+
+// An Authenticator can carry a SASL exchange (RFC 4422) as the client, at the
+// resume point. initial is the mechanism's first message, nil if it has none;
+// next answers each challenge, nil to end the exchange. A refusal is a
+// *RefusedError. Call it only inside verified TLS, over a Wire that keeps no
+// transcript.
+type Authenticator interface {
+	Authenticate(w *Wire, mechanism string, initial []byte, next func(challenge []byte) ([]byte, error)) error
 }
 
 // A Host can serve a minimal session from the resume point on: enough for a

@@ -110,8 +110,9 @@ func Start(ctx context.Context) (*Demo, error) {
 			return nil, err
 		}
 	}
-	for _, f := range faults {
-		if err := d.serve(ctx, ca, victim(f), f); err != nil {
+	shown := victims()
+	for i, f := range faults {
+		if err := d.serve(ctx, ca, shown[i%len(shown)], f); err != nil {
 			d.Close()
 			return nil, err
 		}
@@ -119,15 +120,13 @@ func Start(ctx context.Context) (*Demo, error) {
 	return d, nil
 }
 
-// victim chooses a protocol to show a fault in: the first that advertises what
-// it can do and whose clients sign in.
-func victim(fault) starttls.Protocol {
-	for _, p := range protocol.All() {
-		if i := p.Info(); i.ServerFirst && !i.Binary && !i.Relay && i.HelloInTLS && i.ImplicitTLS != 0 {
-			return p
-		}
-	}
-	return protocol.All()[0]
+// victims are the protocols that the faults are shown in, each in turn: those
+// that list what they can do and whose clients sign in.
+func victims() []starttls.Protocol {
+	return slices.DeleteFunc(protocol.All(), func(p starttls.Protocol) bool {
+		i := p.Info()
+		return !i.ServerFirst || i.Binary || i.Relay || i.SpeaksAfterTLS
+	})
 }
 
 func (d *Demo) serve(ctx context.Context, ca *testca.CA, p starttls.Protocol, f fault) error {

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"example.org/starttls/check"
+	"example.org/starttls/check/render"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// output is how a report is printed.
+type output struct {
+	format     string
+	transcript bool
+	noColor    bool
+	quiet      bool
+}
+
+func (o *output) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.format, "format", "text", "`FORMAT` of the report: text or json")
+	f.BoolVar(&o.transcript, "transcript", false, "show the dialogue too")
+	f.BoolVar(&o.noColor, "no-color", false, "no colours")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but findings' targets; the exit code tells")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (o *output) check() error {
+	if o.format != "text" && o.format != "json" {
+		return usagef("text or json", "--format %q is not known", o.format)
+	}
+	return nil
+}
+
+func (o *output) print(w io.Writer, r check.Report) error {
+	if o.format == "json" {
+		return render.JSON(w, r)
+	}
+	if o.quiet {
+		r.Results = slices.DeleteFunc(slices.Clone(r.Results), func(r check.Result) bool { return r.Verdict == "ok" })
+	}
+	return render.Text(w, r, render.TextOptions{Color: !o.noColor && colorful(w)})
+}
+
+// colorful reports whether w is a terminal whose user wants colours.
+func colorful(w io.Writer) bool {
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func newCheck(a *app) *cobra.Command {
+	var n network
+	var o output
+	var all bool
+	var failOn string
+	c := &cobra.Command{
+		Use:   "check TARGET...",
+		Short: "Test whether a server upgrades to TLS, and safely",
+		Long: `check connects to each TARGET, upgrades it to TLS and says what it found: whether
+TLS is offered and accepted, the version, cipher and group, the certificate and
+whether it verifies, what the server offers before TLS and inside it, what went
+in clear, and what is wrong, worst first, each with its fix.
+
+Exit codes: 0 clean; 1 findings at or above --fail-on; 2 a malformed command
+line; 3 could not tell (no such name, refused, timed out).`,
+		Example: `  starttls check smtp://mx.example.org
+  starttls check --ca root.pem --name mail.example.org imap://127.0.0.1:1143
+  starttls check mail.example.org:993 --format json`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("as in: starttls check smtp://mx.example.org", "check needs a target")
+			}
+			fail := check.Severity(failOn)
+			if !slices.Contains([]check.Severity{check.Info, check.Low, check.Medium, check.High}, fail) {
+				return usagef("info, low, medium or high", "--fail-on %q is not known", failOn)
+			}
+			var targets []check.Target
+			for _, arg := range args {
+				t, err := parseTarget(arg)
+				if err != nil {
+					return err
+				}
+				targets = append(targets, t)
+			}
+			if err := errors.Join(o.check(), n.prepare()); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
+			defer cancel()
+			r := check.Report{Schema: check.Schema, Results: a.checkAll(ctx, &n, o, targets, all)}
+			if err := o.print(a.out, r); err != nil {
+				return &exit{exitUnknown, err.Error(), ""}
+			}
+			if code := r.ExitCode(fail); code != 0 {
+				return &exit{code: code}
+			}
+			return nil
+		},
+	}
+	n.flags(c)
+	o.flags(c)
+	c.Flags().BoolVar(&all, "all-addresses", false, "check every address of each target, not the first alone")
+	c.Flags().StringVar(&failOn, "fail-on", "medium", "exit with 1 for findings of this `SEVERITY` or worse: info, low, medium, high")
+	c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "low", "medium", "high"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// checkAll checks the targets side by side and keeps their order.
+func (a *app) checkAll(ctx context.Context, n *network, o output, targets []check.Target, all bool) []check.Result {
+	results := make([][]check.Result, len(targets))
+	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript}
+	progress := a.newProgress(len(targets), o.quiet)
+	defer progress.done()
+	slots := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for i, t := range targets {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots; progress.step() }()
+			addresses, err := n.addresses(ctx, t, all)
+			if err != nil {
+				results[i] = []check.Result{unresolved(t, opts, err)}
+			}
+			for _, at := range addresses {
+				results[i] = append(results[i], check.Run(ctx, at, opts))
+			}
+		})
+	}
+	wg.Wait()
+	return slices.Concat(results...)
+}
+
+// unresolved is the result of a target whose name has no address.
+func unresolved(t check.Target, o check.Options, err error) check.Result {
+	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, err }
+	return check.Run(context.Background(), t, o)
+}
+
+// progress is a line on a terminal's stderr while several targets are checked.
+type progress struct {
+	w     io.Writer
+	mu    sync.Mutex
+	n, of int
+}
+
+func (a *app) newProgress(of int, quiet bool) *progress {
+	p := &progress{of: of}
+	if !quiet && of > 1 && isTerminal(a.err) {
+		p.w = a.err
+	}
+	return p
+}
+
+func (p *progress) step() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.n++
+	if p.w != nil {
+		fmt.Fprintf(p.w, "\r%d of %d checked", p.n, p.of)
+	}
+}
+
+func (p *progress) done() {
+	if p.w != nil {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

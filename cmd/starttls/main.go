@@ -1,0 +1,93 @@
+// Command starttls speaks, tests and shows STARTTLS, for every protocol that
+// has it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// The exit codes.
+const (
+	exitClean    = 0
+	exitFindings = 1 // or: the server refused
+	exitUsage    = 2 // what was typed
+	exitUnknown  = 3 // what the network did
+)
+
+// exit is an error that knows its exit code. An empty message prints nothing.
+type exit struct {
+	code    int
+	message string
+	hint    string
+}
+
+func (e *exit) Error() string { return e.message }
+
+func usagef(hint, format string, args ...any) error {
+	return &exit{exitUsage, fmt.Sprintf(format, args...), hint}
+}
+
+// app is what the subcommands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is the whole command; it returns the exit code.
+func run(args []string, in io.Reader, out, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(&app{in, out, stderr})
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitClean
+	}
+	var e *exit
+	if !errors.As(err, &e) { // cobra's own: unknown commands and flags
+		e = &exit{exitUsage, err.Error(), "starttls help shows the commands and their flags"}
+		e.message, _, _ = strings.Cut(e.message, "\n")
+	}
+	if e.message != "" {
+		fmt.Fprintf(stderr, "starttls: %s\n", e.message)
+	}
+	if e.hint != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", e.hint)
+	}
+	return e.code
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "starttls",
+		Short: "Speak and test STARTTLS, for every protocol that has it",
+		Long: `starttls tests whether a server upgrades to TLS inside its own protocol, and
+lets you talk through the upgrade.
+
+A TARGET is SCHEME://HOST[:PORT] or HOST:PORT. The scheme is a protocol's name
+("starttls protocols" lists them); with a final s it means the form that begins
+with TLS: imap://, imaps://.`,
+		Example: `  starttls demo
+  starttls check submission://mail.example.org imaps://mail.example.org
+  starttls connect imap://mail.example.org`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(newCheck(a), newConnect(a), newSend(a), newDemo(a), newProtocols(a), newVersion(a), newMan(a, root))
+	return root
+}

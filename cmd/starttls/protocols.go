@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"text/tabwriter"
+
+	"example.org/starttls"
+	"example.org/starttls/protocol"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+)
+
+// protocolEntry is one line of "protocols"; its JSON names are a contract.
+type protocolEntry struct {
+	Name      string   `json:"name"`
+	Aliases   []string `json:"aliases"`
+	Port      int      `json:"port"`
+	Implicit  int      `json:"implicit_tls_port"`
+	Client    bool     `json:"client"`
+	Server    bool     `json:"server"`
+	Probe     bool     `json:"probe"`
+	Title     string   `json:"title"`
+	Reference string   `json:"reference"`
+}
+
+func newProtocols(a *app) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "protocols",
+		Short: "List the protocols that are spoken, with their ports",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var list []protocolEntry
+			for _, p := range protocol.All() {
+				i := p.Info()
+				_, probe := p.(starttls.Prober)
+				list = append(list, protocolEntry{i.Name, append([]string{}, i.Aliases...), i.Port, i.ImplicitTLS, true, true, probe, i.Title, i.Reference})
+			}
+			switch format {
+			case "json":
+				e := json.NewEncoder(a.out)
+				e.SetIndent("", "  ")
+				return e.Encode(struct {
+					Schema    string          `json:"schema"`
+					Protocols []protocolEntry `json:"protocols"`
+				}{"starttls.protocols/1", list})
+			case "text":
+				return a.protocolTable(list)
+			}
+			return usagef("text or json", "--format %q is not known", format)
+		},
+	}
+	c.Flags().StringVar(&format, "format", "text", "`FORMAT`: text or json")
+	return c
+}
+
+func (a *app) protocolTable(list []protocolEntry) error {
+	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SCHEME\tPORT\tIMPLICIT TLS\tWHAT IT IS\tSPECIFICATION")
+	for _, p := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Name, orDash(p.Port), orDash(p.Implicit), p.Title, p.Reference)
+	}
+	return t.Flush()
+}
+
+func orDash(port int) string {
+	if port == 0 {
+		return "-"
+	}
+	return strconv.Itoa(port)
+}
+
+func newVersion(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			version, goVersion, revision := "(unknown)", "", ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version, goVersion = info.Main.Version, info.GoVersion
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = " " + s.Value
+					}
+				}
+			}
+			_, err := fmt.Fprintf(a.out, "starttls %s%s %s\n", version, revision, goVersion)
+			return err
+		},
+	}
+}
+
+func newMan(a *app, root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:    "man DIR",
+		Short:  "Write the man pages into a directory",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := doc.GenManTree(root, &doc.GenManHeader{Title: "STARTTLS", Section: "1"}, args[0]); err != nil {
+				return usagef("", "man %s: %v", args[0], err)
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"example.org/starttls"
+	"example.org/starttls/check"
+
+	"github.com/spf13/cobra"
+)
+
+// sessionFlags is how connect and send reach a server.
+type sessionFlags struct {
+	network
+	signIn
+	insecure bool
+}
+
+func (s *sessionFlags) flags(c *cobra.Command) {
+	s.network.flags(c)
+	s.signIn.flags(c)
+	c.Flags().BoolVar(&s.insecure, "insecure", false, "accept any certificate; the level is then \"encrypt\"")
+}
+
+// open upgrades a connection to t, or leaves it in clear.
+func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*starttls.Conn, error) {
+	name := s.name
+	if name == "" {
+		name = t.Host
+	}
+	cfg := &starttls.Config{ServerName: name, LocalName: s.ehlo, Dialer: s.dial,
+		Timeouts: starttls.Timeouts{Dial: s.timeout, Cleartext: s.timeout, Handshake: s.timeout},
+		TLS:      &tls.Config{RootCAs: s.roots, InsecureSkipVerify: s.insecure}}
+	switch {
+	case clear:
+		cfg.Mode = starttls.None
+	case t.Implicit:
+		cfg.Mode = starttls.Implicit
+	}
+	conn, err := starttls.Dial(ctx, net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), t.Protocol, cfg)
+	return conn, explain(err)
+}
+
+// explain gives an error of the library its exit code and a hint.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	code, hint := exitUnknown, ""
+	var cert *tls.CertificateVerificationError
+	var e *starttls.Error
+	errors.As(err, &e)
+	switch {
+	case errors.As(err, &cert):
+		code, hint = exitFindings, "trust the server's authority with --ca FILE, or name the server with --name HOST; starttls check tells more"
+	case errors.Is(err, starttls.ErrNotOffered):
+		code, hint = exitFindings, "starttls check tells more; --clear talks without TLS"
+	case e != nil && e.Stage != starttls.StageDial && !e.Timeout():
+		code, hint = exitFindings, "starttls check tells more"
+	case e != nil && e.Stage == starttls.StageDial:
+		hint = "check the name and the port"
+	}
+	return &exit{code, err.Error(), hint}
+}
+
+// describe says on stderr what was negotiated.
+func (a *app) describe(conn *starttls.Conn, t check.Target) {
+	if conn.TLS() == nil {
+		fmt.Fprintf(a.err, "%s: in clear (level none)\n", t)
+		return
+	}
+	s := conn.TLS().ConnectionState()
+	fmt.Fprintf(a.err, "%s: %s, %s, %s, level %s\n", t, tls.VersionName(s.Version), tls.CipherSuiteName(s.CipherSuite), s.CurveID, conn.Level())
+	if len(s.PeerCertificates) > 0 {
+		c := s.PeerCertificates[0]
+		fmt.Fprintf(a.err, "certificate for %s, until %s\n", starttls.Escape(strings.Join(c.DNSNames, " ")), c.NotAfter.UTC().Format("2006-01-02"))
+	}
+}
+
+// saveChain writes the certificates as served, leaf first.
+func saveChain(conn *starttls.Conn, file string) error {
+	if conn.TLS() == nil {
+		return usagef("", "--save-chain: there is no certificate without TLS")
+	}
+	var b []byte
+	for _, c := range conn.TLS().ConnectionState().PeerCertificates {
+		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	if err := os.WriteFile(file, b, 0o644); err != nil {
+		return usagef("", "--save-chain: %v", err)
+	}
+	return nil
+}
