@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -132,7 +133,7 @@ func (r *run) said(h starttls.Hello, t starttls.Transcript, times starttls.Timin
 	}
 	r.StartTLS.Offered = r.StartTLS.Offered || h.Offered
 	r.StartTLS.Before = append([]string{}, h.Caps...)
-	r.expose(h)
+	r.expose(h, t)
 }
 
 func (r *run) dialogue(t starttls.Transcript) {
@@ -143,7 +144,7 @@ func (r *run) dialogue(t starttls.Transcript) {
 }
 
 // expose notes what went in clear, or could have.
-func (r *run) expose(h starttls.Hello) {
+func (r *run) expose(h starttls.Hello, t starttls.Transcript) {
 	r.Exposed = []Exposed{}
 	add := func(what, text string) {
 		if text = strings.TrimSpace(text); text != "" {
@@ -152,7 +153,7 @@ func (r *run) expose(h starttls.Hello) {
 	}
 	add("server software", h.Software)
 	add("client address", h.ClientSeen)
-	if r.options.Local != "" && r.target.Protocol.Info().ServerFirst && !r.target.Protocol.Info().Binary {
+	if said := []byte(r.options.Local); len(said) > 0 && slices.ContainsFunc(t, func(e starttls.Entry) bool { return e.From == starttls.ClientSide && bytes.Contains(e.Data, said) }) {
 		add("client name", r.options.Local)
 	}
 	if len(h.Auth) > 0 && !r.target.Protocol.Info().Binary && !h.Required {

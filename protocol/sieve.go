@@ -155,7 +155,7 @@ func (sieve) introduce(w *starttls.Wire, h starttls.Hello, offer starttls.Offer)
 	if offers(offer) {
 		lines = append(lines, `"`+or(offer.Keyword, "STARTTLS")+`"`)
 	}
-	_, err := w.Write([]byte(strings.Join(append(lines, "OK"), "\r\n") + "\r\n"))
+	_, err := w.Write([]byte(strings.Join(append(lines, `OK "ready"`), "\r\n") + "\r\n"))
 	return err
 }
 

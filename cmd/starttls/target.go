@@ -68,7 +68,7 @@ func port(s string) (int, error) {
 
 // nearest suggests the scheme that was perhaps meant.
 func nearest(name string) string {
-	best, least := "", 3
+	best, least := "", min(3, len(name)/2+1)
 	for _, p := range protocol.All() {
 		for _, n := range append([]string{p.Info().Name, p.Info().Name + "s"}, p.Info().Aliases...) {
 			if d := distance(strings.ToLower(name), n); d < least {

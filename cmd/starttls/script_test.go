@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"example.org/starttls/internal/demo"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"starttls": main})
+}
+
+// The scripts see a demo of their own: $IMAP, $SUBMISSION and so on are the
+// addresses of the healthy servers, $HIDES_TLS and so on the targets of those
+// with a fault, $ROOT the file of the root they trust, $CLOSED an address where
+// nobody listens.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			d, err := demo.Start(ctx)
+			if err != nil {
+				cancel()
+				return err
+			}
+			e.Defer(func() { cancel(); d.Close() })
+			shell := strings.NewReplacer(" ", "_", "-", "_")
+			for _, s := range d.Servers {
+				if s.Fault == "" {
+					e.Setenv(strings.ToUpper(shell.Replace(s.Target.Protocol.Info().Name)), s.Target.Address)
+				} else {
+					e.Setenv(strings.ToUpper(shell.Replace(s.Fault)), s.Target.String())
+				}
+			}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			e.Setenv("CLOSED", l.Addr().String())
+			l.Close()
+			e.Setenv("NAME", demo.Name)
+			e.Setenv("ROOT", filepath.Join(e.WorkDir, "root.pem"))
+			return os.WriteFile(filepath.Join(e.WorkDir, "root.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Root.Raw}), 0o600)
+		},
+	})
+}
