@@ -19,7 +19,7 @@ func TestPageOfEachCommand(t *testing.T) {
 	root := newRoot(&app{strings.NewReader(""), io.Discard, io.Discard})
 	root.DisableAutoGenTag = true
 	for _, c := range root.Commands() {
-		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
+		if c.Hidden || c.Name() == "help" || c.Name() == "completion" || c.Name() == "version" {
 			continue
 		}
 		c.InheritedFlags() // makes --help part of it, as running it does

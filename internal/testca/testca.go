@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -21,7 +22,8 @@ type CA struct {
 	key         *ecdsa.PrivateKey
 }
 
-// New makes a CA that is valid for a day.
+// New makes a CA that is valid for a day. If it presents itself (Self), name is
+// a host name.
 func New(name string) (*CA, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -32,6 +34,9 @@ func New(name string) (*CA, error) {
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	if !strings.Contains(name, " ") {
+		t.DNSNames = []string{name}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
 	if err != nil {
@@ -46,6 +51,12 @@ func (ca *CA) Pool() *x509.CertPool {
 	p := x509.NewCertPool()
 	p.AddCert(ca.Certificate)
 	return p
+}
+
+// Self returns the authority's own certificate as a server would present it:
+// self-signed, CA:TRUE, for the authority's name.
+func (ca *CA) Self() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{ca.Certificate.Raw}, PrivateKey: ca.key, Leaf: ca.Certificate}
 }
 
 // PEM returns the root certificate as a PEM block.
