@@ -107,7 +107,13 @@ func (p ftp) Probe(w *starttls.Wire) (starttls.Hello, error) {
 }
 
 func (p ftp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
-	w.Redact(keepVerbs("FEAT", "AUTH", "SYST", "NOOP", "HELP", "QUIT"))
+	keep := keepVerbs("FEAT", "SYST", "NOOP", "HELP", "QUIT")
+	w.Redact(func(msg []byte) []byte {
+		if strings.EqualFold(strings.TrimRight(string(msg), "\r\n"), "AUTH TLS") {
+			return msg
+		}
+		return keep(msg)
+	})
 	greeting := h.Greeting
 	if greeting == nil {
 		greeting = []byte("220 " + or(h.Software, w.ServerName()) + " ready\r\n")

@@ -183,7 +183,7 @@ func (p irc) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (o
 			w.WriteLine("ERROR :Say STARTTLS first: nothing is accepted in clear")
 			return false, starttls.ErrNotUpgraded
 		}
-		return reply("421 * " + name + " :Unknown command")
+		return reply("421 * * :Unknown command") // not echoed: it may be a secret
 	})
 	return out, err
 }
