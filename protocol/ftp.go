@@ -45,7 +45,9 @@ func (p ftp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	if err != nil {
 		return h, err
 	}
-	// FEAT is younger than AUTH: a server without it has to be asked.
+	// A server need not have FEAT, and some keep it for who has signed in (RFC
+	// 2389, section 3): only asking tells. Asking is safe, for nothing but TLS
+	// follows a consent and nothing at all a refusal.
 	if known && !h.Offered && ask == starttls.IfOffered {
 		return h, starttls.ErrNotOffered
 	}
@@ -58,7 +60,7 @@ func (p ftp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	if r.code != 234 {
 		return h, r.refused()
 	}
-	h.Offered = true
+	h.Offered = h.Offered || !known // what FEAT should have listed and did not stays so
 	return h, nil
 }
 
@@ -129,7 +131,9 @@ func (p ftp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (o
 
 func (ftp) isSession(name string) bool {
 	switch name {
-	case "USER", "PASS", "ACCT", "CWD", "PASV", "PORT", "EPSV", "EPRT", "RETR", "STOR", "APPE", "LIST", "NLST", "MLSD", "PWD":
+	case "USER", "PASS", "ACCT", "REIN", "HOST", "CLNT", "SITE", "STAT", "TYPE", "MODE", "STRU", "OPTS", "ALLO", "REST", "ABOR",
+		"PASV", "PORT", "EPSV", "EPRT", "RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "MLST", "SIZE", "MDTM",
+		"CWD", "CDUP", "PWD", "MKD", "RMD", "DELE", "RNFR", "RNTO", "XPWD", "XCWD", "XCUP", "XMKD", "XRMD":
 		return true
 	}
 	return false
@@ -142,6 +146,8 @@ func (p ftp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, nam
 		return false, p.sendFeatures(w, capsBefore(ftpFeatures(h.Caps), offer, "AUTH TLS"))
 	case name == "AUTH" && offer.Mode == starttls.Hide:
 		return refuseLine(w, "502 Command not implemented")
+	case name == "AUTH" && arg == "":
+		return refuseLine(w, "501 Syntax: AUTH TLS")
 	case name == "AUTH" && kind != "TLS" && kind != "TLS-C":
 		return refuseLine(w, "504 Only AUTH TLS is known")
 	case name == "AUTH" && offer.Mode == starttls.Decline:
@@ -166,6 +172,7 @@ func (p ftp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, nam
 	return refuseLine(w, "500 Unknown command")
 }
 
+// ftpFeatures is what FEAT lists but for AUTH TLS.
 func ftpFeatures(caps []string) []string {
 	if caps == nil {
 		return []string{"PBSZ", "PROT", "UTF8"}
@@ -182,66 +189,4 @@ func (ftp) sendFeatures(w *starttls.Wire, features []string) error {
 	b.WriteString("211 End\r\n")
 	_, err := w.Write([]byte(b.String()))
 	return err
-}
-
-// Serve speaks a minimal session without files and without data connections.
-func (p ftp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	var user string
-	var buffered bool
-	for {
-		line, err := w.ReadLine()
-		if err != nil {
-			return err
-		}
-		name, arg := verb(line)
-		var reply string
-		switch name {
-		case "QUIT":
-			return w.WriteLine("221 Bye")
-		case "FEAT":
-			if err := p.sendFeatures(w, ftpFeatures(h.Caps)); err != nil {
-				return err
-			}
-			continue
-		case "PBSZ":
-			reply, buffered = "200 PBSZ=0", true
-		case "PROT":
-			reply = ftpProtection(buffered, arg)
-		case "USER":
-			user, reply = arg, "331 Password, please"
-		case "PASS":
-			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "USER", User: user, Secret: []byte(arg)})
-			reply = "230 Signed in"
-		case "PWD":
-			reply = `257 "/"`
-		case "CWD":
-			reply = "250 OK"
-		case "SYST":
-			reply = "215 UNIX Type: L8"
-		case "TYPE", "NOOP", "OPTS":
-			reply = "200 OK"
-		case "AUTH":
-			reply = "503 TLS is not to be had now"
-		default:
-			if err := w.Refused(); err != nil {
-				return err
-			}
-			reply = "502 Command not implemented"
-		}
-		if err := w.WriteLine(reply); err != nil {
-			return err
-		}
-	}
-}
-
-// ftpProtection answers PROT: only private, and only after PBSZ (RFC 2228,
-// section 3).
-func ftpProtection(buffered bool, arg string) string {
-	switch {
-	case !buffered:
-		return "503 PBSZ comes first"
-	case strings.EqualFold(arg, "P"):
-		return "200 Data is protected"
-	}
-	return "534 Only PROT P is allowed"
 }

@@ -3,75 +3,139 @@ package protocol
 import (
 	"bytes"
 	"encoding/xml"
+	"slices"
 	"strings"
 
 	"example.org/starttls"
 )
 
-// As much of XML as XMPP's first elements take, read tag by tag so that not a
-// byte behind a tag is consumed. Comments, processing instructions other than
-// the declaration, and document types are errors (RFC 6120, section 11.1).
+// As much of XML as XMPP's streams take. The bytes are taken off the wire tag by
+// tag, so that not one behind a tag is consumed, and what they make up is then
+// given to encoding/xml, which would read ahead. Comments, CDATA, processing
+// instructions and document types are errors (RFC 6120, section 11.1), but for
+// the declaration before a stream.
 
-// xmlElement is an element with what is in it. Names carry their namespace.
+const (
+	xmlDepth = 16       // of elements in one another
+	xmlSize  = 64 << 10 // bytes of one element
+)
+
+// xmlElement is an element with what is in it.
 type xmlElement struct {
-	name     xml.Name
-	attrs    map[string]string // by local name
-	children []xmlElement
-	text     string
+	XMLName  xml.Name
+	Attrs    []xml.Attr   `xml:",any,attr"`
+	Children []xmlElement `xml:",any"`
+	Text     string       `xml:",chardata"`
+}
+
+func (e *xmlElement) is(space, local string) bool {
+	return e.XMLName == xml.Name{Space: space, Local: local}
 }
 
 // child returns the first child of that name, or nil.
 func (e *xmlElement) child(space, local string) *xmlElement {
-	for i := range e.children {
-		if e.children[i].name == (xml.Name{Space: space, Local: local}) {
-			return &e.children[i]
+	for i := range e.Children {
+		if e.Children[i].is(space, local) {
+			return &e.Children[i]
 		}
 	}
 	return nil
 }
 
-// xmlReader reads elements off a wire. Its namespaces are those declared so far.
+// attr returns the value of an attribute without a prefix, or "".
+func (e *xmlElement) attr(local string) string {
+	for _, a := range e.Attrs {
+		if a.Name == (xml.Name{Local: local}) {
+			return a.Value
+		}
+	}
+	return ""
+}
+
+// xmlKind is what stands at the level of the stream itself.
+type xmlKind int
+
+const (
+	xmlHeader xmlKind = iota // the stream's start tag
+	xmlChild                 // an element, whole
+	xmlEnd                   // the stream's end tag
+)
+
+// xmlReader reads a stream off a wire.
 type xmlReader struct {
 	w      *starttls.Wire
-	spaces map[string]string // by prefix; "" is the default
-	raw    []byte            // all that was read, for errors
+	header []byte // the stream's start tag, whose namespaces hold; nil before it
+	raw    []byte // what next read, with the white space before it
 }
 
-func newXMLReader(w *starttls.Wire) *xmlReader {
-	return &xmlReader{w: w, spaces: map[string]string{}}
-}
-
-func (x *xmlReader) malformed(expected string) error {
-	return &starttls.ReplyError{Expected: expected, Reply: x.raw}
-}
-
-// tag reads up to the end of the next tag: what is before it, and it, without
-// its angle brackets.
-func (x *xmlReader) tag() (text, tag string, err error) {
-	var b []byte
-	for {
-		more, err := x.w.ReadTo('>')
+// next reads what comes next at the level of the stream. A start tag called
+// "stream" there opens a new stream, as SASL demands after a sign-in.
+func (x *xmlReader) next() (kind xmlKind, e xmlElement, err error) {
+	x.raw = nil
+	if x.header == nil { // who speaks another protocol is told by the first byte, not by the time limit
+		b, err := x.w.Peek(1)
 		if err != nil {
-			return "", "", err
+			return 0, e, err
 		}
-		x.raw = append(x.raw, more...)
-		if len(x.raw) > 64<<10 {
-			return "", "", &starttls.LimitError{What: "bytes of XML", Limit: 64 << 10}
+		if !isBlank(b) && b[0] != '<' {
+			x.raw = x.w.Ahead()
+			return 0, e, x.malformed("an XML stream")
 		}
-		b = append(b, more...)
-		open := bytes.IndexByte(b, '<')
-		if open < 0 {
-			return "", "", x.malformed("an XML tag")
+	}
+	declared := false
+	for depth := 0; ; {
+		text, tag, err := x.tag()
+		if err != nil {
+			return 0, e, err
 		}
-		inside := b[open+1 : len(b)-1]
-		if !quoteOpen(inside) {
-			return string(b[:open]), string(inside), nil
+		switch opening := depth == 0 && localName(tag) == "stream"; {
+		case depth == 0 && !isBlank(text), len(tag) < 3, declared && !opening:
+			return 0, e, x.malformed("XML")
+		case depth == 0 && bytes.HasPrefix(tag, []byte("<?xml ")):
+			declared = true
+			continue
+		case tag[1] == '!' || tag[1] == '?':
+			return 0, e, x.malformed("an XML element")
+		case opening:
+			x.header = nil
+			if kind, e, err = x.parse(); err == nil {
+				x.header = slices.Clone(tag)
+			}
+			return kind, e, err
+		case tag[1] == '/':
+			depth--
+		case tag[len(tag)-2] != '/':
+			depth++
+		}
+		if depth > xmlDepth {
+			return 0, e, &starttls.LimitError{What: "depth of XML", Limit: xmlDepth}
+		}
+		if depth <= 0 {
+			return x.parse()
 		}
 	}
 }
 
-// quoteOpen reports whether b ends within an attribute's value, in which ">" is
-// a character as any other.
+// tag reads up to the end of the next tag, and returns what is before it and it.
+func (x *xmlReader) tag() (text, tag []byte, err error) {
+	start := len(x.raw)
+	for {
+		more, err := x.w.ReadTo('>')
+		if err != nil {
+			return nil, nil, err
+		}
+		if x.raw = append(x.raw, more...); len(x.raw) > xmlSize {
+			return nil, nil, &starttls.LimitError{What: "bytes of XML", Limit: xmlSize}
+		}
+		b := x.raw[start:]
+		if open := bytes.IndexByte(b, '<'); open >= 0 && !quoteOpen(b[open:]) {
+			return b[:open], b[open:], nil
+		}
+	}
+}
+
+// quoteOpen reports whether b, from a tag's start on, ends within an attribute's
+// value, in which ">" is a character as any other.
 func quoteOpen(b []byte) bool {
 	var quote byte
 	for _, c := range b {
@@ -85,114 +149,70 @@ func quoteOpen(b []byte) bool {
 	return quote != 0
 }
 
-// open reads the next start tag. end is true where an end tag came instead;
-// empty, where the element has no content.
-func (x *xmlReader) open() (e xmlElement, spaces map[string]string, empty, end bool, text string, err error) {
-	text, tag, err := x.tag()
-	if err == nil && strings.HasPrefix(tag, "?xml ") {
-		var between string
-		between, tag, err = x.tag()
-		text += between
+// localName is a start tag's name without its prefix.
+func localName(tag []byte) string {
+	name := bytes.TrimPrefix(tag, []byte("<"))
+	if i := bytes.IndexAny(name, " \t\r\n/>"); i >= 0 {
+		name = name[:i]
 	}
-	if err != nil {
-		return
-	}
-	if strings.HasPrefix(tag, "/") {
-		return e, nil, false, true, text, nil
-	}
-	if tag == "" || tag[0] == '!' || tag[0] == '?' {
-		return e, nil, false, false, text, x.malformed("an XML element")
-	}
-	tag, empty = strings.CutSuffix(tag, "/")
-	e, spaces, err = x.start(tag)
-	return e, spaces, empty, false, text, err
+	return string(name[bytes.IndexByte(name, ':')+1:])
 }
 
-// start parses a start tag's inside.
-func (x *xmlReader) start(tag string) (e xmlElement, spaces map[string]string, err error) {
-	name, rest, _ := strings.Cut(strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r == '\r' {
-			return ' '
+// parse takes x.raw apart within x.header.
+func (x *xmlReader) parse() (kind xmlKind, e xmlElement, err error) {
+	d := xml.NewDecoder(bytes.NewReader(slices.Concat(x.header, x.raw)))
+	inside := x.header == nil
+	for {
+		t, err := d.Token()
+		if err != nil {
+			return 0, e, x.malformed("well-formed XML")
 		}
-		return r
-	}, tag), " ")
-	e.attrs = map[string]string{}
-	spaces = x.spaces
-	for rest = strings.TrimSpace(rest); rest != ""; rest = strings.TrimSpace(rest) {
-		key, value, ok := strings.Cut(rest, "=")
-		value = strings.TrimSpace(value)
-		if !ok || len(value) < 2 || value[0] != '\'' && value[0] != '"' {
-			return e, nil, x.malformed("an XML attribute")
+		switch t := t.(type) {
+		case xml.EndElement:
+			return xmlEnd, e, nil
+		case xml.StartElement:
+			if !inside {
+				inside = true
+				continue
+			}
+			if x.header == nil && t.Name.Local == "stream" {
+				return xmlHeader, xmlElement{XMLName: t.Name, Attrs: t.Attr}, nil
+			}
+			if err := d.DecodeElement(&e, &t); err != nil {
+				return 0, e, x.malformed("well-formed XML")
+			}
+			return xmlChild, e, nil
 		}
-		end := strings.IndexByte(value[1:], value[0])
-		if end < 0 {
-			return e, nil, x.malformed("an XML attribute")
-		}
-		key, rest = strings.TrimSpace(key), value[end+2:]
-		value = unescapeXML(value[1 : end+1])
-		if prefix, isSpace := strings.CutPrefix(key, "xmlns"); isSpace && (prefix == "" || prefix[0] == ':') {
-			spaces = withSpace(spaces, strings.TrimPrefix(prefix, ":"), value)
-			continue
-		}
-		e.attrs[key[strings.IndexByte(key, ':')+1:]] = value
 	}
-	prefix, local, ok := strings.Cut(name, ":")
-	if !ok {
-		prefix, local = "", name
-	}
-	e.name = xml.Name{Space: spaces[prefix], Local: local}
-	if local == "" {
-		return e, nil, x.malformed("an XML name")
-	}
-	return e, spaces, nil
 }
 
-func withSpace(spaces map[string]string, prefix, value string) map[string]string {
-	out := map[string]string{prefix: value}
-	for k, v := range spaces {
-		if k != prefix {
-			out[k] = v
-		}
+// malformed is the error for what was read last. A client's bytes may hold a
+// secret and are left out.
+func (x *xmlReader) malformed(expected string) error {
+	reply := x.raw
+	if x.w.Side() == starttls.ServerSide {
+		reply = []byte("(not shown)")
 	}
-	return out
+	return &starttls.ReplyError{Expected: expected, Reply: reply}
 }
 
-var xmlEntities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&apos;", "'", "&quot;", `"`, "&amp;", "&")
+// skipBlanks reads the white space that came by now, and no more.
+func (x *xmlReader) skipBlanks() error {
+	ahead := x.w.Ahead()
+	n := len(ahead) - len(bytes.TrimLeft(ahead, xmlBlanks))
+	if n == 0 {
+		return nil
+	}
+	_, err := x.w.ReadN(n)
+	return err
+}
 
-func unescapeXML(s string) string { return xmlEntities.Replace(s) }
+const xmlBlanks = " \t\r\n"
+
+func isBlank(b []byte) bool { return len(bytes.Trim(b, xmlBlanks)) == 0 }
 
 func escapeXML(s string) string {
 	var b strings.Builder
 	xml.EscapeText(&b, []byte(s))
 	return b.String()
-}
-
-// element reads the next element whole. text before it is returned too; end is
-// true where the enclosing element ends instead.
-func (x *xmlReader) element() (e xmlElement, text string, end bool, err error) {
-	return x.elementAt(0)
-}
-
-func (x *xmlReader) elementAt(depth int) (e xmlElement, text string, end bool, err error) {
-	if depth > 16 {
-		return e, "", false, &starttls.LimitError{What: "depth of XML", Limit: 16}
-	}
-	e, spaces, empty, end, text, err := x.open()
-	if err != nil || end || empty {
-		return e, text, end, err
-	}
-	outer := x.spaces
-	x.spaces = spaces
-	defer func() { x.spaces = outer }()
-	for {
-		child, between, closed, err := x.elementAt(depth + 1)
-		if err != nil {
-			return e, text, false, err
-		}
-		e.text += unescapeXML(between)
-		if closed {
-			return e, text, false, nil
-		}
-		e.children = append(e.children, child)
-	}
 }

@@ -3,19 +3,24 @@ package protocol
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
 	"example.org/starttls"
 )
 
-// XMPPClient is XMPP between clients and servers, RFC 6120 section 5.
+// XMPPClient is XMPP between clients and servers, RFC 6120 section 5. In
+// Offer.Mode Hide its server's half does nothing, as in NoOffer: a stream can
+// not be unread, so the session begins with it. In Optional, a client that goes
+// on without TLS does so in the stream it has opened.
 var XMPPClient = register(xmpp{info: starttls.Info{
 	Name: "xmpp-client", Aliases: []string{"xmpp", "xmpp-c2s", "jabber"}, Port: 5222, ImplicitTLS: 5223, ALPN: []string{"xmpp-client"},
 	Title: "XMPP, instant messages", Reference: "RFC 6120", HelloInTLS: true,
 }, namespace: "jabber:client"})
 
-// XMPPServer is XMPP between servers, RFC 6120 section 5.
+// XMPPServer is XMPP between servers, RFC 6120 section 5. Its modes Hide and
+// Optional are those of XMPPClient.
 var XMPPServer = register(xmpp{info: starttls.Info{
 	Name: "xmpp-server", Aliases: []string{"xmpp-s2s"}, Port: 5269, ImplicitTLS: 5270, ALPN: []string{"xmpp-server"},
 	Title: "XMPP between servers", Reference: "RFC 6120", HelloInTLS: true, Relay: true,
@@ -30,6 +35,7 @@ const (
 	nsStreams = "http://etherx.jabber.org/streams"
 	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
 	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
 )
 
 func (p xmpp) Info() starttls.Info { return p.info }
@@ -39,129 +45,129 @@ func (p xmpp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error)
 	if ask == starttls.NoAsk {
 		return h, nil
 	}
-	x, err := p.stream(w, &h)
+	x, err := p.open(w, &h)
 	if err != nil {
 		return h, err
 	}
 	if !h.Offered && ask == starttls.IfOffered {
 		return h, starttls.ErrNotOffered
 	}
+	// White space may stand between elements until TLS is asked for (RFC 6120,
+	// sections 4.6.1 and 5.3.3), and none from there to <proceed/>.
+	if err := x.skipBlanks(); err != nil {
+		return h, err
+	}
 	if err := w.Ask([]byte("<starttls xmlns='" + nsTLS + "'/>")); err != nil {
 		return h, err
 	}
-	x.raw = nil
-	e, text, _, err := x.element()
-	if err != nil {
-		return h, err
-	}
+	kind, e, err := x.next()
 	switch {
-	case text != "": // no white space is allowed here (RFC 6120, section 5.3.3)
-	case e.name.Space == nsTLS && e.name.Local == "proceed":
+	case err != nil:
+		return h, err
+	case kind != xmlChild || x.raw[0] != '<':
+		return h, x.malformed("<proceed/>")
+	case e.is(nsTLS, "proceed"):
 		return h, nil
-	case e.name.Space == nsTLS && e.name.Local == "failure", isStreamError(e):
+	case e.is(nsTLS, "failure"), e.is(nsStreams, "error"):
 		return h, &starttls.RefusedError{Reply: x.raw}
 	}
 	return h, x.malformed("<proceed/>")
 }
 
-func isStreamError(e xmlElement) bool { return e.name.Space == nsStreams && e.name.Local == "error" }
-
-// stream opens a stream and reads the server's header and features into h.
-func (p xmpp) stream(w *starttls.Wire, h *starttls.Hello) (*xmlReader, error) {
+// open opens a stream and reads the server's header and features into h. A
+// stream error is a refusal, <see-other-host/> too: in clear nobody knows who
+// says it.
+func (p xmpp) open(w *starttls.Wire, h *starttls.Hello) (*xmlReader, error) {
 	from := ""
-	if p.info.Relay {
+	if p.info.Relay { // a client does not say in clear who it is (RFC 6120, section 4.7.1)
 		from = " from='" + escapeXML(w.LocalName()) + "'"
 	}
-	header := fmt.Sprintf("<?xml version='1.0'?><stream:stream to='%s'%s version='1.0' xmlns='%s' xmlns:stream='%s'>", escapeXML(w.ServerName()), from, p.namespace, nsStreams)
+	header := fmt.Sprintf("<?xml version='1.0'?><stream:stream to='%s'%s version='1.0' xmlns='%s' xmlns:stream='%s'>",
+		escapeXML(w.ServerName()), from, p.namespace, nsStreams)
 	if _, err := w.Write([]byte(header)); err != nil {
 		return nil, err
 	}
-	x := newXMLReader(w)
-	e, spaces, empty, end, _, err := x.open()
+	x := &xmlReader{w: w}
+	kind, e, err := x.next()
 	if err != nil {
 		return nil, err
 	}
-	if empty || end || e.name.Space != nsStreams || e.name.Local != "stream" {
+	if kind != xmlHeader || !e.is(nsStreams, "stream") {
 		return nil, x.malformed("a stream header")
 	}
-	x.spaces = spaces
-	if !strings.HasPrefix(e.attrs["version"], "1.") {
+	if !strings.HasPrefix(e.attr("version"), "1.") {
 		return x, nil // from before 1.0: no features will come (RFC 6120, section 4.7.5)
 	}
-	x.raw = nil
-	f, _, end, err := x.element()
-	if err != nil {
+	if kind, e, err = x.next(); err != nil {
 		return nil, err
 	}
-	if isStreamError(f) {
+	if kind == xmlChild && e.is(nsStreams, "error") {
 		return nil, &starttls.RefusedError{Reply: x.raw}
 	}
-	if end || f.name.Space != nsStreams || f.name.Local != "features" {
+	if kind != xmlChild || !e.is(nsStreams, "features") {
 		return nil, x.malformed("stream features")
 	}
-	for _, c := range f.children {
-		h.Caps = append(h.Caps, c.name.Local)
-	}
-	if s := f.child(nsTLS, "starttls"); s != nil {
-		h.Offered, h.Required = true, s.child(nsTLS, "required") != nil
-	}
-	if m := f.child(nsSASL, "mechanisms"); m != nil {
-		for _, c := range m.children {
-			h.Auth = appendNew(h.Auth, strings.ToUpper(strings.TrimSpace(c.text)))
-		}
-	}
+	xmppFeatures(&e, h)
 	return x, nil
 }
 
-// Probe opens a stream inside TLS and reads its features. A session must begin
-// with a stream header of its own.
+func xmppFeatures(features *xmlElement, h *starttls.Hello) {
+	for _, c := range features.Children {
+		h.Caps = append(h.Caps, c.XMLName.Local)
+	}
+	if s := features.child(nsTLS, "starttls"); s != nil {
+		h.Offered, h.Required = true, s.child(nsTLS, "required") != nil
+	}
+	if m := features.child(nsSASL, "mechanisms"); m != nil {
+		for _, c := range m.Children {
+			h.Auth = appendNew(h.Auth, strings.ToUpper(strings.TrimSpace(c.Text)))
+		}
+	}
+}
+
+// Probe opens a stream and reads its features. The stream stays open: a session
+// that goes on with a header of its own opens it anew, which not every server
+// takes before a sign-in.
 func (p xmpp) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
-	_, err := p.stream(w, &h)
+	_, err := p.open(w, &h)
 	return h, err
 }
 
-// Server negotiates in clear with a stream of its own. Where TLS is hidden it
-// returns at once, and Serve opens the stream; where it is optional and not
-// asked for, the stream stays open with the first other element unread.
 func (p xmpp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
 	if offer.Mode == starttls.NoOffer || offer.Mode == starttls.Hide {
 		return out, nil
 	}
-	w.Redact(func(msg []byte) []byte {
-		if bytes.HasPrefix(msg, []byte("<stream:stream ")) || bytes.HasPrefix(msg, []byte("<?xml ")) || bytes.HasPrefix(msg, []byte("<starttls ")) {
-			return msg
-		}
-		return fmt.Appendf(nil, "[%d bytes of XML]", len(msg))
-	})
-	features := "<starttls xmlns='" + nsTLS + "'><required/></starttls>"
-	if offer.Mode == starttls.Optional {
-		features = "<starttls xmlns='" + nsTLS + "'/>" + xmppMechanisms(h)
-	}
-	if offer.Keyword != "" {
-		features = strings.ReplaceAll(features, "starttls", offer.Keyword)
-	}
-	x, to, err := p.accept(w, features)
-	out.Peer = to
+	w.Redact(redactXMPP)
+	x := &xmlReader{w: w}
+	kind, e, err := x.next()
 	if err != nil {
 		return out, err
 	}
+	if kind != xmlHeader {
+		return out, x.malformed("a stream header")
+	}
+	out.Peer = e.attr("to")
+	if err := p.answer(w, &e, p.offerFeatures(w, h, offer)); err != nil {
+		return out, err
+	}
 	if offer.Mode == starttls.Optional {
-		if tag, err := peekTag(w); err != nil || !strings.HasPrefix(tag, "<starttls") {
+		if name, err := peekName(x); err != nil || name != "starttls" {
 			return out, err
 		}
 	}
-	e, _, end, err := x.element()
+	kind, e, err = x.next()
 	switch {
+	case errors.As(err, new(*starttls.ReplyError)):
+		return out, cmpErr(streamError(w, "not-well-formed"), err)
 	case err != nil:
 		return out, err
-	case end:
+	case kind == xmlEnd:
 		w.Write([]byte("</stream:stream>"))
 		return out, starttls.ErrNotUpgraded
-	case e.name.Space != nsTLS || e.name.Local != "starttls":
-		w.Write([]byte("<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"))
-		return out, starttls.ErrNotUpgraded
-	case offer.Mode == starttls.Decline:
+	case kind != xmlChild || !e.is(nsTLS, "starttls"):
+		return out, cmpErr(streamError(w, "policy-violation"), starttls.ErrNotUpgraded)
+	case offer.Mode == starttls.Decline: // and close (RFC 6120, section 5.4.2.2)
 		_, err := w.Write([]byte(override(offer, "<failure xmlns='"+nsTLS+"'/></stream:stream>")))
 		return out, cmpErr(err, starttls.ErrNotUpgraded)
 	}
@@ -169,37 +175,63 @@ func (p xmpp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	return out, w.GoAhead([]byte(override(offer, "<proceed xmlns='"+nsTLS+"'/>")))
 }
 
-// accept reads a client's stream header and answers with one of its own, a new
-// identifier, and features.
-func (p xmpp) accept(w *starttls.Wire, features string) (x *xmlReader, to string, err error) {
-	x = newXMLReader(w)
-	e, spaces, empty, end, _, err := x.open()
-	if err != nil {
-		return nil, "", err
+// redactXMPP keeps what opens a stream and asks for TLS.
+func redactXMPP(msg []byte) []byte {
+	for _, harmless := range []string{"<stream:stream ", "<?xml ", "<starttls "} {
+		if bytes.HasPrefix(msg, []byte(harmless)) {
+			return msg
+		}
 	}
-	if empty || end || e.name.Space != nsStreams || e.name.Local != "stream" {
-		return nil, "", x.malformed("a stream header")
-	}
-	x.spaces = spaces
-	_, err = fmt.Fprintf(w, "<?xml version='1.0'?><stream:stream from='%s' id='%s' version='1.0' xmlns='%s' xmlns:stream='%s'><stream:features>%s</stream:features>",
-		escapeXML(or(e.attrs["to"], w.ServerName())), rand.Text(), p.namespace, nsStreams, features)
-	return x, e.attrs["to"], err
+	return fmt.Appendf(nil, "[%d bytes of XML]", len(msg))
 }
 
-func xmppMechanisms(h starttls.Hello) string {
-	mechanisms := h.Auth
-	if mechanisms == nil {
-		mechanisms = []string{"PLAIN"}
+// offerFeatures is what is offered in clear: TLS, and the session's own
+// features only where TLS is optional.
+func (p xmpp) offerFeatures(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) string {
+	keyword := or(offer.Keyword, "starttls")
+	if offer.Mode == starttls.Optional {
+		return "<" + keyword + " xmlns='" + nsTLS + "'/>" + p.sessionFeatures(w, h)
 	}
-	return "<mechanisms xmlns='" + nsSASL + "'><mechanism>" + strings.Join(mechanisms, "</mechanism><mechanism>") + "</mechanism></mechanisms>"
+	return "<" + keyword + " xmlns='" + nsTLS + "'><required/></" + keyword + ">"
 }
 
-// peekTag returns the next tag, or as much of it as tells what it is.
-func peekTag(w *starttls.Wire) (string, error) {
+// answer answers a client's stream header with one of its own, with a new
+// identifier (RFC 6120, section 4.7.3), and with features.
+func (p xmpp) answer(w *starttls.Wire, header *xmlElement, features string) error {
+	if !header.is(nsStreams, "stream") {
+		return cmpErr(streamError(w, "invalid-namespace"), &starttls.ReplyError{Expected: "a stream header", Reply: []byte("(not shown)")})
+	}
+	to := ""
+	if from := header.attr("from"); from != "" {
+		to = " to='" + escapeXML(from) + "'"
+	}
+	_, err := fmt.Fprintf(w, "<?xml version='1.0'?><stream:stream from='%s'%s id='%s' version='1.0' xmlns='%s' xmlns:stream='%s'><stream:features>%s</stream:features>",
+		escapeXML(or(header.attr("to"), w.ServerName())), to, rand.Text(), p.namespace, nsStreams, features)
+	return err
+}
+
+// streamError ends the stream (RFC 6120, section 4.9).
+func streamError(w *starttls.Wire, condition string) error {
+	_, err := w.Write([]byte("<stream:error><" + condition + " xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>"))
+	return err
+}
+
+// peekName returns the name of the next tag, which stays unread; white space
+// before it does not. A name too long to be one of ours comes back cut.
+func peekName(x *xmlReader) (string, error) {
 	for n := 1; ; n++ {
-		b, err := w.Peek(n)
-		if err != nil || bytes.IndexByte(b, '>') >= 0 || n >= 16 {
-			return string(b), err
+		b, err := x.w.Peek(n)
+		if err != nil {
+			return "", err
+		}
+		switch {
+		case n == 1 && isBlank(b):
+			if err := x.skipBlanks(); err != nil {
+				return "", err
+			}
+			n = 0
+		case n > 1 && bytes.ContainsAny(b[1:], " \t\r\n/>"), n >= 64:
+			return localName(b), nil
 		}
 	}
 }
