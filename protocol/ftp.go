@@ -45,8 +45,8 @@ func (p ftp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	if err != nil {
 		return h, err
 	}
-	// A server need not have FEAT, and some keep it for who has signed in (RFC
-	// 2389, section 3): only asking tells. Asking is safe, for nothing but TLS
+	// A server need not have FEAT (RFC 2389, section 3.2), and some keep it for
+	// who has signed in: only asking tells. Asking is safe, for nothing but TLS
 	// follows a consent and nothing at all a refusal.
 	if known && !h.Offered && ask == starttls.IfOffered {
 		return h, starttls.ErrNotOffered

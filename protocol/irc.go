@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"example.org/starttls"
@@ -21,9 +23,18 @@ func (irc) Info() starttls.Info {
 
 // ircMessage is a line taken apart (RFC 1459, section 2.3.1).
 type ircMessage struct {
-	command string
+	from    string // who sent it, if it says so
+	command string // in upper case
 	params  []string
-	line    string
+	line    string // all of it
+}
+
+// param is a parameter, or "" if there are not as many.
+func (m ircMessage) param(i int) string {
+	if i < 0 || i >= len(m.params) {
+		return ""
+	}
+	return m.params[i]
 }
 
 func parseIRC(line string) ircMessage {
@@ -33,7 +44,7 @@ func parseIRC(line string) ircMessage {
 		_, rest, _ = strings.Cut(rest, " ")
 	}
 	if strings.HasPrefix(rest, ":") {
-		_, rest, _ = strings.Cut(rest, " ")
+		m.from, rest, _ = strings.Cut(rest[1:], " ")
 	}
 	head, trailing, last := strings.Cut(" "+rest, " :")
 	if words := strings.Fields(head); len(words) > 0 {
@@ -45,26 +56,38 @@ func parseIRC(line string) ircMessage {
 	return m
 }
 
-// next reads the next message that is not chatter. Pings are answered, since
-// some servers wait for that before anything else.
+// next reads the next message that is no chatter.
 func (irc) next(w *starttls.Wire) (ircMessage, error) {
 	for {
 		line, err := w.ReadLine()
 		if err != nil {
 			return ircMessage{}, err
 		}
-		switch m := parseIRC(line); m.command {
-		case "NOTICE", "", "020":
-		case "PING":
-			if err := w.WriteLine("PONG :" + strings.Join(m.params, " ")); err != nil {
-				return m, err
-			}
-		case "ERROR":
+		m := parseIRC(line)
+		if m.command == "ERROR" {
 			return m, &starttls.RefusedError{Reply: []byte(line + "\r\n"), Temporary: true}
-		default:
-			return m, nil
+		}
+		if chatter, err := m.chatter(w); !chatter || err != nil {
+			return m, err
 		}
 	}
+}
+
+// chatter reports whether m answers nothing: notices, and numerics such as "020,
+// please wait" that bear a server's name. Without one they are the replies of
+// some other protocol. Pings are answered, since some servers wait for that
+// before anything else.
+func (m ircMessage) chatter(w *starttls.Wire) (bool, error) {
+	switch m.command {
+	case "NOTICE", "":
+		return true, nil
+	case "PING":
+		return true, w.WriteLine("PONG :" + m.param(len(m.params)-1))
+	case "410", "421", "451", "461", "462", "670", "691":
+		return false, nil
+	}
+	_, err := strconv.ParseUint(m.command, 10, 16)
+	return err == nil && len(m.command) == 3 && m.from != "", nil
 }
 
 func (p irc) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
@@ -91,18 +114,21 @@ func (p irc) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	switch m.command {
 	case "670":
 		return h, nil
-	case "691", "421", "451", "462":
+	case "691", "421", "451", "461", "462":
 		return h, &starttls.RefusedError{Reply: []byte(m.line + "\r\n")}
 	}
 	return h, &starttls.ReplyError{Expected: "670", Reply: []byte(m.line)}
 }
 
-// drain reads the notices that came before the request. Anything else stays,
+// drain reads the chatter that came before the request. Anything else stays,
 // for Wire.Ask to find.
 func (irc) drain(w *starttls.Wire) error {
 	for len(w.Ahead()) > 0 {
 		line, err := w.PeekLine()
-		if err != nil || parseIRC(line).command != "NOTICE" {
+		if err != nil {
+			return err
+		}
+		if chatter, err := parseIRC(line).chatter(w); !chatter || err != nil {
 			return err
 		}
 		if _, err := w.ReadLine(); err != nil {
@@ -124,7 +150,7 @@ func (p irc) capabilities(w *starttls.Wire, h *starttls.Hello) error {
 			return err
 		}
 		switch {
-		case m.command == "421" || m.command == "451" || m.command == "462":
+		case slices.Contains([]string{"410", "421", "451", "461", "462"}, m.command):
 			return nil
 		case m.command != "CAP" || len(m.params) < 3 || !strings.EqualFold(m.params[1], "LS"):
 			return &starttls.ReplyError{Expected: "an answer to CAP LS", Reply: []byte(m.line)}
@@ -150,106 +176,85 @@ func (p irc) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	return h, p.capabilities(w, &h)
 }
 
+// Server refuses the session's own commands before TLS with ERROR, which ends
+// the connection: clients send them in one go and then wait for a welcome, so
+// that a numeric such as 451 would leave them waiting, and nobody would learn
+// why.
 func (p irc) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
 	w.Redact(keepVerbs("CAP", "STARTTLS", "PING", "QUIT"))
 	if offer.Mode == starttls.NoOffer {
 		return out, nil
 	}
-	session := func(name string) bool {
-		return name == "NICK" || name == "USER" || name == "PASS" || name == "AUTHENTICATE"
+	session := func(string) bool { // the line is there by now, and may begin with a prefix
+		line, err := w.PeekLine()
+		return err == nil && parseIRC(line).isSession()
 	}
 	out.TLS, err = serveLines(w, offer, session, func(name, arg, line string) (bool, error) {
-		reply := func(s string) (bool, error) { return refuseLine(w, ":"+w.ServerName()+" "+s) }
-		switch {
-		case name == "CAP" && strings.HasPrefix(strings.ToUpper(arg), "LS"):
-			return false, p.sendCapabilities(w, capsBefore(h.Caps, offer, "tls"))
-		case name == "CAP":
-			return reply("CAP * NAK :")
-		case name == "STARTTLS" && offer.Mode == starttls.Hide:
-			return reply("421 * STARTTLS :Unknown command")
-		case name == "STARTTLS" && offer.Mode == starttls.Decline:
-			return reply(override(offer, "691 * :TLS is not available now"))
-		case name == "STARTTLS":
-			return true, w.GoAhead([]byte(":" + w.ServerName() + " " + override(offer, "670 * :STARTTLS successful, go ahead with TLS") + "\r\n"))
-		case name == "PING":
-			return false, w.WriteLine("PONG :" + arg)
-		case name == "QUIT":
-			w.WriteLine("ERROR :Bye")
-			return false, starttls.ErrNotUpgraded
-		case isHTTP(line):
-			w.WriteLine("ERROR :This is a chat server")
-			return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(line)}
-		case session(name): // clients take ERROR as the end, which it is
-			w.WriteLine("ERROR :Say STARTTLS first: nothing is accepted in clear")
-			return false, starttls.ErrNotUpgraded
-		}
-		return reply("421 * * :Unknown command") // not echoed: it may be a secret
+		return p.clear(w, h, offer, parseIRC(line))
 	})
 	return out, err
 }
 
+// isSession tells what belongs to the session proper. Of CAP all but the list
+// does: it changes the session.
+func (m ircMessage) isSession() bool {
+	switch m.command {
+	case "NICK", "USER", "PASS", "AUTHENTICATE":
+		return true
+	case "CAP":
+		return !strings.EqualFold(m.param(0), "LS")
+	}
+	return false
+}
+
+// clear answers one message before TLS. It reports whether TLS is next.
+func (p irc) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, m ircMessage) (bool, error) {
+	server := ":" + w.ServerName() + " "
+	switch m.command {
+	case "CAP":
+		if strings.EqualFold(m.param(0), "LS") {
+			return false, p.sendCapabilities(w, p.capsBefore(h, offer))
+		}
+		return refuseLine(w, server+"CAP * NAK :"+m.param(1))
+	case "STARTTLS":
+		switch offer.Mode {
+		case starttls.Hide:
+			return refuseLine(w, server+"421 * STARTTLS :Unknown command")
+		case starttls.Decline:
+			return refuseLine(w, server+override(offer, "691 * :TLS is not available now"))
+		}
+		return true, w.GoAhead([]byte(server + override(offer, "670 * :STARTTLS successful, go ahead with TLS") + "\r\n"))
+	case "PING":
+		return false, w.WriteLine(server + "PONG " + w.ServerName() + " :" + m.param(0))
+	case "QUIT":
+		w.WriteLine("ERROR :Bye")
+		return false, starttls.ErrNotUpgraded
+	case "NICK", "USER", "PASS", "AUTHENTICATE":
+		w.WriteLine("ERROR :Say STARTTLS first: nothing is accepted in clear")
+		return false, starttls.ErrNotUpgraded
+	}
+	if isHTTP(m.line) {
+		w.WriteLine("ERROR :This is a chat server")
+		return false, &starttls.ReplyError{Expected: "a command", Reply: []byte(m.line)}
+	}
+	return refuseLine(w, server+"421 * * :Unknown command") // an echo could be of a secret
+}
+
+// capsBefore is what is listed in clear: sign-in only where the session can be
+// in clear too.
+func (p irc) capsBefore(h starttls.Hello, offer starttls.Offer) []string {
+	caps := h.Caps
+	if offer.Mode == starttls.Grant || offer.Mode == starttls.Decline {
+		caps = slices.DeleteFunc(slices.Clone(caps), func(c string) bool {
+			name, _, _ := strings.Cut(c, "=")
+			return strings.EqualFold(name, "sasl")
+		})
+	} else if len(h.Auth) > 0 {
+		caps = append(slices.Clone(caps), "sasl="+strings.Join(h.Auth, ","))
+	}
+	return capsBefore(caps, offer, "tls")
+}
+
 func (irc) sendCapabilities(w *starttls.Wire, caps []string) error {
 	return w.WriteLine(":" + w.ServerName() + " CAP * LS :" + strings.Join(caps, " "))
-}
-
-// Serve speaks a minimal session: registration, sign-in by SASL PLAIN, pings.
-func (p irc) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	var nick string
-	var welcomed bool
-	for {
-		line, err := w.ReadLine()
-		if err != nil {
-			return err
-		}
-		name, arg := verb(line)
-		arg = strings.TrimPrefix(arg, ":")
-		reply := func(s string) error { return w.WriteLine(":" + w.ServerName() + " " + s) }
-		switch name {
-		case "QUIT":
-			return w.WriteLine("ERROR :Bye")
-		case "CAP":
-			switch sub, list := verb(arg); sub {
-			case "LS":
-				err = p.sendCapabilities(w, append(capsInside(h.Caps, "tls"), "sasl=PLAIN"))
-			case "REQ":
-				err = reply("CAP * ACK :" + strings.TrimPrefix(list, ":"))
-			}
-		case "PING":
-			err = reply("PONG :" + arg)
-		case "PASS":
-			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PASS", User: nick, Secret: []byte(arg)})
-		case "NICK":
-			nick = arg
-			sink.Tell(starttls.Leak{What: "metadata", User: nick})
-		case "USER":
-			if !welcomed {
-				welcomed, err = true, reply("001 "+or(nick, "*")+" :Welcome")
-			}
-		case "AUTHENTICATE":
-			err = ircAuthenticate(w, or(nick, "*"), arg, sink)
-		case "STARTTLS":
-			err = reply("691 " + or(nick, "*") + " :TLS is not to be had now")
-		case "PRIVMSG", "NOTICE":
-			sink.Tell(starttls.Leak{What: "content"})
-		default:
-			if err = w.Refused(); err == nil {
-				err = reply("421 " + or(nick, "*") + " " + name + " :Unknown command")
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// ircAuthenticate takes one AUTHENTICATE: the mechanism, then its message.
-func ircAuthenticate(w *starttls.Wire, nick, arg string, sink starttls.Sink) error {
-	if strings.EqualFold(arg, "PLAIN") {
-		return w.WriteLine("AUTHENTICATE +")
-	}
-	if user, secret, ok := plainSecret(arg); ok {
-		sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PLAIN", User: user, Secret: secret})
-		return w.WriteLine(":" + w.ServerName() + " 903 " + nick + " :Signed in")
-	}
-	return w.WriteLine(":" + w.ServerName() + " 904 " + nick + " :Sign-in failed")
 }
