@@ -38,10 +38,10 @@ var catalogue = []entry{
 		"The server consented to TLS and then sent something else than TLS.",
 		"Look into the server's log: TLS did not start. A missing or unreadable key is the usual cause.", []string{"RFC 3207 section 4"}},
 	{"handshake-failed", High, Medium, "The TLS handshake fails",
-		"The server consented to TLS, but no common version, cipher or signature was found, or the handshake broke off.",
-		"Allow TLS 1.2 and 1.3 with the server's default ciphers.", []string{"RFC 9325 section 3.1"}},
-	{"closed", Medium, Medium, "The server closes the connection",
-		"The server closed the connection when TLS was asked for, or before.",
+		"No common version, cipher or signature was found, the handshake broke off, or a port that should begin with TLS speaks something else.",
+		"Allow TLS 1.2 and 1.3 with the server's default ciphers, and see that the port is meant for TLS.", []string{"RFC 9325 section 3.1"}},
+	{"closed", Medium, Medium, "The server closes the connection instead of upgrading it",
+		"The server closed the connection when TLS was asked for.",
 		"Look into the server's log at the time of this check.", nil},
 	{"cert-expired", High, Low, "The certificate has expired",
 		"Clients that verify refuse the connection.", "Renew the certificate, and have it renewed by itself.", []string{"RFC 5280 section 4.1.2.5"}},
@@ -76,7 +76,7 @@ var catalogue = []entry{
 		"These versions are withdrawn. Between mail servers they still beat cleartext.",
 		"Require TLS 1.2 at least.", []string{"RFC 8996"}},
 	{"probe-failed", Medium, Medium, "The session does not live inside TLS",
-		"The handshake succeeded, but the server did not answer the first question inside TLS.",
+		"The handshake succeeded, but the server did not go on inside TLS: it closed, refused the client for having no certificate, or gave no answer.",
 		"Look into the server's log at the time of this check.", nil},
 }
 
@@ -86,17 +86,21 @@ func find(id string) entry {
 	return catalogue[i]
 }
 
-// add appends the finding of that id as it weighs in the role of t.
+// add appends the finding of that id as it weighs in the target's role.
 func (r *run) add(id, detail string, evidence ...string) {
 	e := find(id)
 	s := e.access
-	if r.target.Protocol.Info().Relay {
+	if r.relay() {
 		s = e.relay
 	}
 	r.addAs(e, s, detail, evidence)
 }
 
+// addAs appends a finding once, however many connections show it.
 func (r *run) addAs(e entry, s Severity, detail string, evidence []string) {
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.ID == e.id }) {
+		return
+	}
 	verdict := "warn"
 	switch s {
 	case Info:

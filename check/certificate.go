@@ -43,29 +43,21 @@ func (r *run) certificate(chain []*x509.Certificate, name string) {
 	if !given {
 		if err := r.trust(chain, now); err != nil {
 			id, words := "cert-untrusted", "no chain to a trusted root: "+err.Error()
-			if leaf.CheckSignatureFrom(leaf) == nil && slices.Equal(leaf.RawIssuer, leaf.RawSubject) {
+			if selfSigned(leaf) {
 				id, words = "cert-self-signed", "it is self-signed"
 			}
 			fault(id, words)
 		}
 	}
-	r.usage(leaf, given)
+	if forServers := r.usage(leaf, given); !forServers && !given {
+		reasons = append(reasons, "its usage is not that of a server")
+	}
 	r.Certificate.Verified = len(reasons) == 0
 	r.Certificate.Error = strings.Join(reasons, "; ")
 }
 
-func parse(raw [][]byte) []*x509.Certificate {
-	var chain []*x509.Certificate
-	for _, der := range raw {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			chain = append(chain, c)
-		}
-	}
-	return chain
-}
-
-// trust verifies the chain alone: at a time when the leaf is valid, for any
-// name and usage, which are judged by themselves.
+// trust verifies the chain alone, for any name and usage: these, and the leaf's
+// own time, are judged by themselves.
 func (r *run) trust(chain []*x509.Certificate, now time.Time) error {
 	opts := x509.VerifyOptions{Roots: r.options.Roots, Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
 	leaf := chain[0]
@@ -79,15 +71,21 @@ func (r *run) trust(chain []*x509.Certificate, now time.Time) error {
 	}
 	_, err := leaf.Verify(opts)
 	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
 		return fmt.Errorf("the issuer %q is not known", leaf.Issuer.String())
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && !opts.CurrentTime.Equal(now):
+		return nil // the issuer is younger or older than the leaf's time; the leaf's fault is told of
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil:
+		return fmt.Errorf("the certificate of the issuer %q is valid from %s to %s only", invalid.Cert.Subject.String(), day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter))
 	}
 	return err
 }
 
-// usage judges what the certificate is made for. In one that was given as
-// trusted, these are matters of taste.
-func (r *run) usage(leaf *x509.Certificate, given bool) {
+// usage judges what the certificate is made for, and reports whether that is a
+// server. In one that was given as trusted, these are matters of taste.
+func (r *run) usage(leaf *x509.Certificate, given bool) (forServers bool) {
 	add := func(id string) {
 		if given {
 			r.addAs(find(id), Info, "", nil)
@@ -98,12 +96,20 @@ func (r *run) usage(leaf *x509.Certificate, given bool) {
 	if leaf.IsCA {
 		add("cert-is-ca")
 	}
-	if len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-		add("cert-no-server-auth")
-	}
-	if given && leaf.CheckSignatureFrom(leaf) == nil {
+	if given && selfSigned(leaf) {
 		add("cert-self-signed")
 	}
+	forServers = len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
+	if !forServers {
+		add("cert-no-server-auth")
+	}
+	return forServers
+}
+
+// selfSigned does not ask, as CheckSignatureFrom does, that c may sign others.
+func selfSigned(c *x509.Certificate) bool {
+	return slices.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 func describe(c *x509.Certificate) Cert {

@@ -6,15 +6,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
 	"net"
-	"os"
-	"regexp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"example.org/starttls"
@@ -85,19 +81,26 @@ type run struct {
 	target  Target
 	options Options
 	start   time.Time
-	seen    [][]byte // the last chain presented, in DER
+	asked   bool                 // TLS was asked for on the last connection
+	seen    *tls.ConnectionState // its handshake, once the certificate came; nil before
+	unsure  bool                 // the connection ended before anything could be told of TLS
 }
 
 // dial makes one connection, asking for TLS even unoffered if blind is set.
 // The certificate is verified afterwards, so that it is seen in any case.
 func (r *run) dial(ctx context.Context, blind bool, newest uint16) (*starttls.Conn, error) {
+	r.asked, r.seen = false, nil
 	cfg := &starttls.Config{ServerName: r.options.Name, LocalName: r.options.Local, Blind: blind, Dialer: r.options.Dialer,
 		Timeouts: starttls.Timeouts{Dial: r.options.Timeout, Cleartext: r.options.Timeout, Handshake: r.options.Timeout},
 		TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: newest,
-			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
-				r.seen = raw // kept even if the handshake fails after it
+			VerifyConnection: func(s tls.ConnectionState) error {
+				r.seen = &s // kept even if the connection fails after it
 				return nil
-			}}}
+			}},
+		OnAsk: func(msg []byte) []starttls.Segment {
+			r.asked = true
+			return []starttls.Segment{{Data: msg}}
+		}}
 	if r.target.Implicit {
 		cfg.Mode = starttls.Implicit
 	}
@@ -116,7 +119,6 @@ func (r *run) upgrade(ctx context.Context) {
 	}
 	defer conn.Close()
 	r.said(conn.Before(), conn.Transcript(), conn.Timings())
-	r.Outcome, r.StartTLS.Accepted = Upgraded, true
 	r.negotiated(conn.TLS().ConnectionState())
 	r.inside(ctx, conn)
 	r.oldVersions(ctx)
@@ -152,17 +154,26 @@ func (r *run) expose(h starttls.Hello, t starttls.Transcript) {
 		}
 	}
 	add("server software", h.Software)
-	add("client address", h.ClientSeen)
+	add("client address", address(h.ClientSeen))
 	if said := []byte(r.options.Local); len(said) > 0 && slices.ContainsFunc(t, func(e starttls.Entry) bool { return e.From == starttls.ClientSide && bytes.Contains(e.Data, said) }) {
 		add("client name", r.options.Local)
 	}
-	if len(h.Auth) > 0 && !r.target.Protocol.Info().Binary && !h.Required {
+	if clearSecrets(h.Auth) && !r.target.Protocol.Info().Binary && !h.Required {
 		mechanisms := strings.Join(h.Auth, ", ")
 		add("credentials", mechanisms)
-		if clearSecrets(h.Auth) {
-			r.add("auth-before-tls", "before TLS the server offers "+mechanisms+": a careless client sends its password in clear")
+		r.add("auth-before-tls", "before TLS the server offers "+starttls.Escape(mechanisms)+": a careless client sends its password in clear")
+	}
+}
+
+// address finds the IP address in what a server says of its client, such as
+// "Hello host [192.0.2.7], pleased to meet you"; "" if there is none.
+func address(text string) string {
+	for _, word := range strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t[]()<>,;=", c) }) {
+		if a, err := netip.ParseAddr(strings.TrimPrefix(word, "IPv6:")); err == nil {
+			return a.String()
 		}
 	}
+	return ""
 }
 
 // clearSecrets reports whether one of the mechanisms sends the password itself.
@@ -174,6 +185,7 @@ func clearSecrets(mechanisms []string) bool {
 
 // negotiated takes down the handshake's result and judges the certificate.
 func (r *run) negotiated(s tls.ConnectionState) {
+	r.Outcome, r.StartTLS.Accepted = Upgraded, true
 	r.TLS = TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), ALPN: s.NegotiatedProtocol}
 	if s.CurveID != 0 {
 		r.TLS.Group = s.CurveID.String()
@@ -192,8 +204,9 @@ func (r *run) inside(ctx context.Context, conn *starttls.Conn) {
 	h, err := conn.Probe(ctx)
 	r.dialogue(conn.Transcript())
 	r.StartTLS.After = append([]string{}, h.Caps...)
-	if err != nil {
-		r.add("probe-failed", "inside TLS: "+errors.Unwrap(err).Error())
+	var e *starttls.Error
+	if errors.As(err, &e) {
+		r.sessionFailed(e)
 		return
 	}
 	if h.Offered && r.target.Protocol.Info().HelloInTLS {
@@ -215,98 +228,9 @@ func (r *run) oldVersions(ctx context.Context) {
 	}
 }
 
-// masked matches a capability that was overwritten, its length kept.
-var masked = regexp.MustCompile(`^(X{2,}[A-Z]?|\*{2,}|#{2,})\s*$`)
-
-// failed judges why there is no TLS. Where the server does not offer it, it is
-// asked all the same, and the connection returned if it agrees.
-func (r *run) failed(ctx context.Context, e *starttls.Error) *starttls.Conn {
-	r.Error = &Error{Stage: string(e.Stage), Message: e.Err.Error(), Hint: hint(e)}
-	var refused *starttls.RefusedError
-	var injected *starttls.InjectedError
-	var clear *starttls.CleartextError
-	evidence := r.lastLines(4)
-	if e.Stage == starttls.StageHandshake {
-		r.certificate(parse(r.seen), r.options.Name)
-	}
-	switch {
-	case e.Stage == starttls.StageDial:
-		r.Outcome = Unreachable
-		if e.Timeout() {
-			r.Outcome = TimedOut
-		}
-	case errors.Is(e, starttls.ErrNotOffered):
-		return r.notOffered(ctx, evidence)
-	case errors.Is(e, starttls.ErrAlreadyAuthenticated):
-		r.Outcome = Refused
-		r.add("already-authenticated", "", evidence...)
-	case errors.As(e, &injected):
-		r.Outcome = Injected
-		r.add("reply-injected", injected.Error(), append(evidence, "S: "+starttls.Escape(string(injected.Bytes)))...)
-	case errors.As(e, &clear):
-		r.Outcome = CleartextAfterGo
-		r.add("cleartext-after-go-ahead", clear.Error(), evidence...)
-	case errors.As(e, &refused):
-		r.refused(e, refused, evidence)
-	case e.Timeout() || errors.Is(e, context.DeadlineExceeded):
-		r.Outcome = TimedOut
-	case e.Stage == starttls.StageHandshake && !closed(e):
-		r.Outcome = HandshakeFailed
-		r.add("handshake-failed", e.Err.Error(), evidence...)
-	case closed(e):
-		r.Outcome = Closed
-		r.add("closed", fmt.Sprintf("the server closed the connection at the stage %q", e.Stage), evidence...)
-	default:
-		r.Outcome = Refused
-		r.add("refused", e.Err.Error(), evidence...)
-	}
-	return nil
-}
-
-func closed(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-}
-
-// notOffered looks for the signs of an offer that was removed on the way.
-func (r *run) notOffered(ctx context.Context, evidence []string) *starttls.Conn {
-	r.Outcome = NotOffered
-	for _, c := range r.StartTLS.Before {
-		if masked.MatchString(c) {
-			r.Outcome = Stripped
-			r.add("masked-keyword", "the server's list has "+strconv.Quote(c)+" where a keyword should be", evidence...)
-		}
-	}
-	conn, err := r.dial(ctx, true, 0)
-	if err == nil {
-		r.Error = nil
-		r.add("offer-removed", "", append(evidence, "and yet TLS was accepted when asked for")...)
-		return conn
-	}
-	if r.Outcome == NotOffered {
-		r.add("not-offered", "", evidence...)
-	}
-	return nil
-}
-
-// refused tells a refusal of TLS from one of the whole connection.
-func (r *run) refused(e *starttls.Error, reply *starttls.RefusedError, evidence []string) {
-	asked := slices.ContainsFunc(e.Transcript, func(t starttls.Entry) bool { return t.From == starttls.ClientSide })
-	switch {
-	case !asked && reply.Temporary:
-		r.Outcome = Throttled
-		return
-	case asked && !e.Before.Offered && !reply.Temporary: // a protocol in which one asks to learn of it
-		r.Outcome = NotOffered
-		r.add("not-offered", reply.Error(), evidence...)
-		return
-	}
-	r.Outcome = Refused
-	r.add("refused", reply.Error(), evidence...)
-}
-
-func (r *run) lastLines(n int) []string {
-	return slices.Clone(r.Transcript[max(0, len(r.Transcript)-n):])
-}
+// relay tells whether the target is one that senders use opportunistically.
+// Nobody falls back from a port that begins with TLS.
+func (r *run) relay() bool { return r.target.Protocol.Info().Relay && !r.target.Implicit }
 
 // conclude draws the verdict from what was found.
 func (r *run) conclude() {
@@ -315,7 +239,7 @@ func (r *run) conclude() {
 		r.Level, r.Against.Eavesdropper = "encrypt", "safe"
 		if r.Certificate.Verified {
 			r.Level = "verify"
-			if !r.target.Protocol.Info().Relay || r.target.Implicit { // a sending server falls back to cleartext unless a policy tells it not to
+			if !r.relay() { // a sending server falls back to cleartext unless a policy tells it not to
 				r.Against.Attacker = "safe"
 			}
 		}
@@ -325,6 +249,8 @@ func (r *run) conclude() {
 	})
 	worst := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity.AtLeast(Low) })
 	switch {
+	case r.unsure:
+		r.Verdict = "failed"
 	case worst:
 		r.Verdict = "findings"
 	case r.Outcome == Upgraded:
@@ -335,20 +261,4 @@ func (r *run) conclude() {
 	if !r.options.Transcript {
 		r.Transcript = nil
 	}
-}
-
-// hint says what to look at next, where the stage tells.
-func hint(e *starttls.Error) string {
-	var dns *net.DNSError
-	switch {
-	case errors.As(e, &dns):
-		return "check the spelling of the name, or name a resolver with --resolver"
-	case errors.Is(e, syscall.ECONNREFUSED):
-		return "nothing listens there: is the port right?"
-	case e.Stage == starttls.StageDial && (e.Timeout() || errors.Is(e, os.ErrDeadlineExceeded)):
-		return "a firewall may drop the packets; many networks block port 25 to the outside"
-	case e.Timeout():
-		return "is it really this protocol that listens there? --timeout waits longer"
-	}
-	return ""
 }

@@ -159,7 +159,9 @@ func TestFindings(t *testing.T) {
 			c.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, context.Canceled }}
 			return serve(t, protocol.NNTP, c)
 		}, HandshakeFailed},
-		"closed": {func() Target { return target(protocol.FTP, says(t, "220 x\r\n")) }, Closed},
+		"closed": {func() Target {
+			return target(protocol.FTP, says(t, "220 x\r\n", "211-x\r\n AUTH TLS\r\n211 x\r\n"))
+		}, Closed},
 		"cert-expired": {func() Target {
 			return serve(t, protocol.POP3, issue(t, ca, func(c *x509.Certificate) {
 				c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
@@ -170,7 +172,7 @@ func TestFindings(t *testing.T) {
 		}, Upgraded},
 		"cert-name":        {func() Target { return serve(t, protocol.LDAP, issue(t, ca, nil, "other.example.test")) }, Upgraded},
 		"cert-untrusted":   {func() Target { return serve(t, protocol.PostgreSQL, issue(t, newCA(t), nil, name)) }, Upgraded},
-		"cert-self-signed": {func() Target { return serve(t, protocol.MySQL, selfSigned(t)) }, Upgraded},
+		"cert-self-signed": {func() Target { return serve(t, protocol.MySQL, presentsItself(t)) }, Upgraded},
 		"cert-expires-soon": {func() Target {
 			return serve(t, protocol.Sieve, issue(t, ca, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(100 * time.Hour) }, name))
 		}, Upgraded},
@@ -205,9 +207,15 @@ func TestFindings(t *testing.T) {
 		}
 		t.Run(e.id, func(t *testing.T) {
 			t.Parallel()
-			r := Run(t.Context(), f.target(), Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true})
+			at := f.target()
+			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true})
 			if !slices.Contains(ids(r), e.id) {
 				t.Errorf("got %v, outcome %s, error %+v\n%s", ids(r), r.Outcome, r.Error, strings.Join(r.Transcript, "\n"))
+			}
+			for _, found := range r.Findings {
+				if relay := at.Protocol.Info().Relay; found.ID == e.id && found.Severity != map[bool]Severity{false: e.access, true: e.relay}[relay] {
+					t.Errorf("severity %s, relay: %v", found.Severity, relay)
+				}
 			}
 			if r.Outcome != f.out {
 				t.Errorf("outcome %s, want %s", r.Outcome, f.out)
@@ -243,7 +251,7 @@ func (m mute) Probe(w *starttls.Wire) (starttls.Hello, error) {
 }
 func (m mute) Serve(*starttls.Wire, starttls.Hello, starttls.Sink) error { return nil }
 
-func selfSigned(t *testing.T) *starttls.Config {
+func presentsItself(t *testing.T) *starttls.Config {
 	t.Helper()
 	ca, err := testca.New(name)
 	if err != nil {
@@ -253,7 +261,7 @@ func selfSigned(t *testing.T) *starttls.Config {
 }
 
 func TestGivenCertificateIsTrusted(t *testing.T) {
-	cfg := selfSigned(t)
+	cfg := presentsItself(t)
 	leaf, err := x509.ParseCertificate(cfg.TLS.Certificates[0].Certificate[0])
 	if err != nil {
 		t.Fatal(err)

@@ -124,6 +124,7 @@ const (
 	TimedOut         Outcome = "timed-out"
 	HandshakeFailed  Outcome = "handshake-failed"
 	Unreachable      Outcome = "unreachable"
+	NotUnderstood    Outcome = "not-understood" // what listens there does not speak the protocol
 )
 
 // Severity of a finding; the zero value is none.
@@ -156,8 +157,9 @@ type Finding struct {
 	Fix        string   `json:"fix"`
 }
 
-// ExitCode is the exit code of the report: 1 where a finding is at least as bad
-// as failOn, else 3 where a target could not be told about, else 0.
+// ExitCode is the exit code of the report. What is certain comes first: 1 where
+// a finding is at least as bad as failOn, else 3 where a target could not be
+// told about (its verdict is "failed"), else 0.
 func (r Report) ExitCode(failOn Severity) int {
 	code := 0
 	for _, res := range r.Results {
