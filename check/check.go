@@ -150,7 +150,7 @@ func (r *run) expose(h starttls.Hello, t starttls.Transcript) {
 	r.Exposed = []Exposed{}
 	add := func(what, text string) {
 		if text = strings.TrimSpace(text); text != "" {
-			r.Exposed = append(r.Exposed, Exposed{what, starttls.Escape(text)})
+			r.Exposed = append(r.Exposed, Exposed{what, text})
 		}
 	}
 	add("server software", h.Software)

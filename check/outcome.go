@@ -17,7 +17,7 @@ import (
 // failed judges why there is no TLS. Where the server does not offer it, it is
 // asked all the same, and the connection returned if it agrees.
 func (r *run) failed(ctx context.Context, e *starttls.Error) *starttls.Conn {
-	r.Error = &Error{Stage: string(e.Stage), Message: e.Err.Error(), Hint: hint(e)}
+	r.Error = describeError(e)
 	switch {
 	case errors.Is(e, context.Canceled): // by our own user
 		r.noVerdict(TimedOut)
@@ -68,6 +68,7 @@ func (r *run) cleartextFailed(ctx context.Context, e *starttls.Error) *starttls.
 		r.add("refused", e.Err.Error(), evidence...)
 	case errors.As(e, &reply), errors.As(e, &limit):
 		r.noVerdict(NotUnderstood)
+		r.Error.Hint = "is it really this protocol that listens there?"
 	default:
 		r.noVerdict(Unreachable)
 	}
@@ -82,24 +83,36 @@ func (r *run) handshakeFailed(e *starttls.Error) {
 	}
 	r.StartTLS.Accepted = !r.target.Implicit
 	var clear *starttls.CleartextError
+	inClear := errors.As(e, &clear)
 	switch {
-	case errors.As(e, &clear) && !r.target.Implicit:
+	case inClear && !r.target.Implicit:
 		r.Outcome = CleartextAfterGo
 		r.add("cleartext-after-go-ahead", clear.Error(), r.lastLines(4)...)
 	case e.Timeout():
 		r.noVerdict(TimedOut)
 	default:
+		if inClear {
+			r.Error.Hint = "the server speaks, but not TLS: does this port begin in cleartext?"
+		}
 		r.Outcome = HandshakeFailed
-		r.add("handshake-failed", e.Err.Error(), r.lastLines(4)...)
+		r.add("handshake-failed", r.Error.Message, r.lastLines(4)...)
 	}
 }
 
 // sessionFailed judges a connection that TLS was reached on, and no session.
 func (r *run) sessionFailed(e *starttls.Error) {
-	r.Error = &Error{Stage: string(e.Stage), Message: e.Err.Error(), Hint: hint(e)}
+	r.Error = describeError(e)
 	if !errors.Is(e, context.Canceled) {
-		r.add("probe-failed", "inside TLS: "+e.Err.Error())
+		r.add("probe-failed", "inside TLS: "+r.Error.Message)
 	}
+}
+
+func describeError(e *starttls.Error) *Error {
+	message := e.Err.Error()
+	if errors.Is(e, io.EOF) {
+		message = "the server closed the connection"
+	}
+	return &Error{Stage: string(e.Stage), Message: message, Hint: hint(e)}
 }
 
 func closed(err error) bool {
@@ -167,8 +180,6 @@ func lastLines(lines []string, n int) []string {
 // hint says what to look at next, where the stage tells.
 func hint(e *starttls.Error) string {
 	var dns *net.DNSError
-	var clear *starttls.CleartextError
-	var reply *starttls.ReplyError
 	switch {
 	case errors.As(e, &dns):
 		return "check the spelling of the name, or name a resolver with --resolver"
@@ -180,10 +191,6 @@ func hint(e *starttls.Error) string {
 		return "is it really this protocol that listens there, and not one that begins with TLS? --timeout waits longer"
 	case e.Timeout():
 		return "--timeout waits longer"
-	case e.Stage == starttls.StageHandshake && errors.As(e, &clear):
-		return "the server speaks, but not TLS: does this port begin in cleartext?"
-	case e.Stage == starttls.StageCleartext && errors.As(e, &reply):
-		return "is it really this protocol that listens there?"
 	}
 	return ""
 }

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"example.org/starttls"
 	"example.org/starttls/check"
@@ -52,11 +54,60 @@ func (p printer) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// fact prints one aligned line; an empty value prints nothing.
+// The columns: the names of facts, the facts; and the text of findings.
+const (
+	nameWidth   = 12
+	factIndent  = 2 + nameWidth + 1
+	textIndent  = 9
+	screenWidth = 100
+)
+
+// fact prints untrusted text under a name, aligned; an empty value prints
+// nothing.
 func (p printer) fact(name, value string) {
 	if value != "" {
-		fmt.Fprintf(p, "  %-12s %s\n", name, value)
+		p.painted(name, wrap(show(value), factIndent))
 	}
+}
+
+// painted prints a value that holds nothing untrusted but what was escaped.
+func (p printer) painted(name, value string) {
+	fmt.Fprintf(p, "  %-*s %s\n", nameWidth, name, value)
+}
+
+// show makes untrusted text fit for a terminal. Unlike starttls.Escape it keeps
+// backslashes: much of what it is given was quoted before.
+func show(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		if strconv.IsPrint(c) {
+			b.WriteRune(c)
+		} else {
+			b.WriteString(starttls.Escape(string(c)))
+		}
+	}
+	return b.String()
+}
+
+// wrap breaks s at spaces to the width of the screen; lines after the first
+// are indented.
+func wrap(s string, indent int) string {
+	var b strings.Builder
+	column := indent
+	for i, word := range strings.Split(s, " ") {
+		if n := utf8.RuneCountInString(word); i > 0 && column+1+n > screenWidth {
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent + n
+		} else {
+			if i > 0 {
+				b.WriteByte(' ')
+				column++
+			}
+			column += n
+		}
+		b.WriteString(word)
+	}
+	return b.String()
 }
 
 func (p printer) result(r check.Result) {
@@ -70,7 +121,7 @@ func (p printer) result(r check.Result) {
 	case "failed":
 		mark = p.paint(yellow, "??? ")
 	}
-	fmt.Fprintf(p, "%s %s  %s\n", mark, r.Target, word)
+	fmt.Fprintf(p, "%s %s  %s\n", mark, show(r.Target), show(word))
 	p.facts(r)
 	for _, f := range r.Findings {
 		p.finding(f)
@@ -104,13 +155,16 @@ func (p printer) facts(r check.Result) {
 		p.fact("certificate", fmt.Sprintf("%s, %s, from %s", strings.Join(c.Names, " "), c.Key, c.Issuer))
 		p.fact("", fmt.Sprintf("valid until %s%s", c.NotAfter, left(c.NotAfter)))
 	}
-	p.fact("before TLS", list(r.StartTLS.Before))
-	p.fact("inside TLS", list(r.StartTLS.After))
+	p.fact("before TLS", strings.Join(r.StartTLS.Before, ", "))
+	p.fact("inside TLS", inside(r.StartTLS))
 	for _, e := range r.Exposed {
-		p.fact("in clear", p.paint(dim, e.What+": ")+e.Text)
+		p.fact("in clear", e.What+": "+e.Text)
 	}
 	if r.Outcome == check.Upgraded {
-		p.fact("level", fmt.Sprintf("%s; eavesdropper: %s, active attacker: %s", r.Level, p.safe(r.Against.Eavesdropper), p.safe(r.Against.Attacker)))
+		p.painted("level", fmt.Sprintf("%s; eavesdropper: %s, active attacker: %s", r.Level, p.safe(r.Against.Eavesdropper), p.safe(r.Against.Attacker)))
+		if r.Level == "verify" && r.Against.Attacker != "safe" {
+			p.fact("", "(a sender who is refused TLS goes on in clear, unless a policy forbids it)")
+		}
 	}
 	p.fact("took", fmt.Sprintf("%.1f ms (dial %.1f, cleartext %.1f, handshake %.1f)", r.Milliseconds.Total, r.Milliseconds.Dial, r.Milliseconds.Cleartext, r.Milliseconds.Handshake))
 	if r.Error != nil && r.Error.Hint != "" {
@@ -128,22 +182,31 @@ func (p printer) safe(s string) string {
 func (p printer) finding(f check.Finding) {
 	colour := map[check.Severity]string{check.High: red, check.Medium: yellow, check.Low: yellow, check.Info: dim}[f.Severity]
 	fmt.Fprintf(p, "  %s %s (%s)\n", p.paint(colour, fmt.Sprintf("%-6s", f.Severity)), f.Title, f.ID)
-	fmt.Fprintf(p, "         %s\n", starttls.Escape(f.Detail))
+	fmt.Fprintf(p, "%*s%s\n", textIndent, "", wrap(show(f.Detail), textIndent))
 	if f.Severity != check.Info {
-		fmt.Fprintf(p, "         fix: %s\n", f.Fix)
+		fmt.Fprintf(p, "%*s%s\n", textIndent, "", wrap("fix: "+f.Fix, textIndent))
 	}
 }
 
-func list(caps []string) string {
-	out := make([]string, len(caps))
-	for i, c := range caps {
-		out[i] = starttls.Escape(c)
+// inside lists what is offered inside TLS: with a plus what was not before it,
+// and at the end, with a minus, what was before it alone.
+func inside(s check.StartTLS) string {
+	if len(s.Before) == 0 || len(s.After) == 0 {
+		return strings.Join(s.After, ", ")
 	}
-	s := strings.Join(out, ", ")
-	if len(s) > 300 {
-		s = s[:300] + "..."
+	var out []string
+	for _, c := range s.After {
+		if !slices.Contains(s.Before, c) {
+			c = "+" + c
+		}
+		out = append(out, c)
 	}
-	return s
+	for _, c := range s.Before {
+		if !slices.Contains(s.After, c) {
+			out = append(out, "-"+c)
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func nonEmpty(s ...string) []string {
