@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("CLOSED", l.Addr().String())
 			l.Close()
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second to end
 			e.Setenv("NAME", demo.Name)
 			e.Setenv("ROOT", filepath.Join(e.WorkDir, "root.pem"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "root.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Root.Raw}), 0o600)
