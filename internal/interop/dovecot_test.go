@@ -62,7 +62,7 @@ protocols = imap pop3 lmtp sieve
 listen = 127.0.0.1
 hostname = %[2]s
 postmaster_address = postmaster@%[3]s
-auth_mechanisms = plain login
+auth_mechanisms = plain login scram-sha-256
 # Failed sign-ins are what tests do; do not make them wait.
 auth_failure_delay = 0
 service anvil {
