@@ -251,29 +251,6 @@ func (m mute) Probe(w *starttls.Wire) (starttls.Hello, error) {
 }
 func (m mute) Serve(*starttls.Wire, starttls.Hello, starttls.Sink) error { return nil }
 
-func presentsItself(t *testing.T) *starttls.Config {
-	t.Helper()
-	ca, err := testca.New(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &starttls.Config{TLS: &tls.Config{Certificates: []tls.Certificate{ca.Self()}}}
-}
-
-func TestGivenCertificateIsTrusted(t *testing.T) {
-	cfg := presentsItself(t)
-	leaf, err := x509.ParseCertificate(cfg.TLS.Certificates[0].Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	r := Run(t.Context(), serve(t, protocol.IMAP, cfg), Options{Roots: roots, Given: []*x509.Certificate{leaf}, Name: name, Soon: time.Hour})
-	if len(ids(r)) > 0 || !r.Certificate.Verified {
-		t.Errorf("findings %v, %q", ids(r), r.Certificate.Error)
-	}
-}
-
 func TestThrottledIsNotNotOffered(t *testing.T) {
 	r := Run(t.Context(), target(protocol.SMTP, says(t, "421 too many connections\r\n")), Options{Name: name})
 	if r.Outcome != Throttled || len(r.Findings) > 0 || (Report{Results: []Result{r}}).ExitCode(Low) != 3 {

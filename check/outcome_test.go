@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"slices"
 	"strings"
 	"testing"
@@ -44,11 +43,68 @@ func TestCouldNotTell(t *testing.T) {
 }
 
 func TestInterruptedIsNoFinding(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	at := target(protocol.SMTP, says(t, ""))
-	time.AfterFunc(20*time.Millisecond, cancel)
-	if r := Run(ctx, at, Options{Name: name}); r.Verdict != "failed" || len(r.Findings) > 0 {
+	for stage, script := range map[string][]string{
+		"cleartext": {""},
+		"handshake": {"220 x\r\n", "250-x\r\n250 STARTTLS\r\n", "220 go\r\n"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		silence := slices.Repeat([]string{""}, 100) // for each LF that may be in a ClientHello
+		at := target(protocol.SMTP, says(t, append(script, silence...)...))
+		time.AfterFunc(100*time.Millisecond, cancel)
+		if r := Run(ctx, at, Options{Name: name}); r.Verdict != "failed" || len(r.Findings) > 0 || r.Error.Stage != stage {
+			t.Errorf("%s: %s %s %v %+v", stage, r.Verdict, r.Outcome, ids(r), r.Error)
+		}
+	}
+}
+
+// What was found before the connection was lost is told, and decides; below
+// --fail-on the target could not be told about.
+func TestFindingsBeforeTheConnectionIsLost(t *testing.T) {
+	at := target(protocol.SMTP, says(t, "220 x\r\n", "250-x\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n", "", ""))
+	r := Run(t.Context(), at, Options{Name: name, Timeout: 300 * time.Millisecond})
+	if r.Verdict != "failed" || r.Outcome != TimedOut || !slices.Equal(ids(r), []string{"auth-before-tls"}) {
 		t.Errorf("%s %s %v", r.Verdict, r.Outcome, ids(r))
+	}
+	report := Report{Results: []Result{r}}
+	if m, h := report.ExitCode(Medium), report.ExitCode(High); m != 1 || h != 3 {
+		t.Errorf("exit codes %d and %d", m, h)
+	}
+}
+
+// Between servers a verified certificate is worth little against an attacker:
+// he hides the offer, and the sender goes on in clear.
+func TestAttackerOfARelay(t *testing.T) {
+	ca := newCA(t)
+	for _, p := range protocol.All() {
+		want := Against{"safe", "safe"}
+		if p.Info().Relay {
+			want.Attacker = "exposed"
+		}
+		r := Run(t.Context(), serve(t, p, issue(t, ca, nil, name)), Options{Roots: ca.Pool(), Name: name})
+		if r.Verdict != "ok" || r.Level != "verify" || r.Against != want {
+			t.Errorf("%s: %s, level %s, %+v", r.Protocol, r.Verdict, r.Level, r.Against)
+		}
+	}
+}
+
+// claims is a protocol whose server says just that, and nothing else.
+type claims struct {
+	starttls.Protocol
+	hello starttls.Hello
+}
+
+func (c claims) Client(*starttls.Wire, starttls.Ask) (starttls.Hello, error) {
+	return c.hello, starttls.ErrNotOffered
+}
+
+func TestSignInIsNotExposedWhereTLSIsRequired(t *testing.T) {
+	addr := says(t, "")
+	for _, required := range []bool{false, true} {
+		p := claims{protocol.XMPPClient, starttls.Hello{Auth: []string{"PLAIN"}, Required: required}}
+		r := Run(t.Context(), target(p, addr), Options{Name: name})
+		if slices.Contains(ids(r), "auth-before-tls") == required {
+			t.Errorf("required: %v, %v", required, ids(r))
+		}
 	}
 }
 
@@ -139,22 +195,6 @@ func TestAddressThatTheServerSaw(t *testing.T) {
 	}
 }
 
-func TestCertificateFaultsDoNotMultiply(t *testing.T) {
-	ca := newCA(t)
-	old := func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = time.Now().Add(-72*time.Hour), time.Now().Add(-48*time.Hour)
-	}
-	r := Run(t.Context(), serve(t, protocol.IMAP, issue(t, ca, old, name)), Options{Roots: ca.Pool(), Name: name})
-	if got := ids(r); !slices.Equal(got, []string{"cert-expired"}) {
-		t.Errorf("an expired certificate of a younger authority: %v, %s", got, r.Certificate.Error)
-	}
-	leaf := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
-	r = Run(t.Context(), serve(t, protocol.IMAP, issue(t, ca, leaf, name)), Options{Roots: ca.Pool(), Name: name})
-	if r.Certificate.Verified || r.Level != "encrypt" {
-		t.Errorf("a client's certificate on a server: verified %v", r.Certificate.Verified)
-	}
-}
-
 // The second connection, which asks unoffered, sees much of the first again: no
 // finding stands twice, and its evidence is the dialogue.
 func TestHiddenOfferAndSignIn(t *testing.T) {
@@ -170,6 +210,35 @@ func TestHiddenOfferAndSignIn(t *testing.T) {
 			if l[:3] != "C: " && l[:3] != "S: " {
 				t.Errorf("%s: evidence %q", f.ID, l)
 			}
+		}
+	}
+}
+
+// What is consented to unoffered was removed on the way, even if TLS then fails.
+func TestHiddenOfferWithoutTLS(t *testing.T) {
+	at := target(protocol.Submission, says(t, "220 x\r\n", "250 x\r\n", "220 go\r\n"))
+	r := Run(t.Context(), at, Options{Name: name, Timeout: 2 * time.Second})
+	if r.Outcome != Stripped || r.StartTLS.Offered || !r.StartTLS.Accepted || !slices.Equal(ids(r), []string{"offer-removed"}) {
+		t.Errorf("%s %v %+v", r.Outcome, ids(r), r.StartTLS)
+	}
+}
+
+func TestExposed(t *testing.T) {
+	for auth, want := range map[string]string{
+		"PLAIN LOGIN":   "server software, client address, client name, credentials",
+		"SCRAM-SHA-256": "server software, client address, client name", // sends no password
+	} {
+		at := target(protocol.Submission, says(t, "220 x Server 1.0\r\n", "250-x Hello [192.0.2.7]\r\n250 AUTH "+auth+"\r\n", "502 no\r\n"))
+		r := Run(t.Context(), at, Options{Name: name, Local: "client.example.test"})
+		var got []string
+		for _, e := range r.Exposed {
+			got = append(got, e.What)
+		}
+		if s := strings.Join(got, ", "); s != want {
+			t.Errorf("%s: %s", auth, s)
+		}
+		if found := slices.Contains(ids(r), "auth-before-tls"); found != strings.Contains(want, "credentials") {
+			t.Errorf("%s: %v", auth, ids(r))
 		}
 	}
 }
