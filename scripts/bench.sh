@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# The measurements of docs/performance.md. They assert nothing; run them on a
+# quiet machine and read the ratios.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "## upgrade against bare TLS, both ends in one process, pairs in turn"
+go test ./bench -run TestTable -table -rounds "${ROUNDS:-15}" -batch 100 -v -count=1 | grep -vE '^(===|---|PASS|ok)'
+
+echo
+echo "## check of one loopback SMTP server, whole process, beside others (wall and CPU of 20 runs each, in turn)"
+dir=$(mktemp -d)
+trap 'kill "$demo" 2>/dev/null; rm -rf "$dir"' EXIT
+go build -o "$dir/starttls" ./cmd/starttls
+"$dir/starttls" demo --serve >"$dir/servers" 2>"$dir/notes" &
+demo=$!
+for _ in $(seq 100); do grep -q 'root certificate' "$dir/notes" && break; sleep 0.05; done
+ca=$(sed -n 's/^root certificate: //p' "$dir/notes")
+target=$(sed -n 's/^\(smtp:[^ ]*\) .*healthy.*/\1/p' "$dir/servers")
+addr=${target#smtp://}
+for run in 1 2 3; do
+	for tool in "$dir/starttls check --ca $ca --name demo.example.test $target" \
+		"openssl s_client -starttls smtp -connect $addr -CAfile $ca -verify_hostname demo.example.test" \
+		"gnutls-cli --starttls-proto=smtp --x509cafile=$ca --verify-hostname=demo.example.test --sni-hostname=demo.example.test -p ${addr#*:} ${addr%:*}"; do
+		name=${tool%% *}
+		command -v "$name" >/dev/null || { echo "${name##*/}: not installed"; continue; }
+		TIMEFORMAT="round $run  ${name##*/}  %R s wall, %U s user, %S s system"
+		time for _ in $(seq 20); do $tool </dev/null >/dev/null 2>&1 || true; done
+	done
+done
