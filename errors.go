@@ -66,10 +66,14 @@ func (e *Error) Timeout() bool {
 // what the server sent, verbatim and untrusted.
 type RefusedError struct {
 	Reply     []byte
-	Temporary bool // the protocol calls the condition temporary (SMTP 4xx, LDAP unavailable)
+	Text      string // what Reply says, where its bytes are not text; as untrusted as they are
+	Temporary bool   // the protocol calls the condition temporary (SMTP 4xx, LDAP unavailable)
 }
 
 func (e *RefusedError) Error() string {
+	if e.Text != "" {
+		return "the server refused: " + Quote([]byte(e.Text))
+	}
 	return "the server refused: " + Quote(e.Reply)
 }
 

@@ -11,14 +11,17 @@ import (
 
 var errBER = errors.New("malformed BER")
 
+// berMost is the longest content that is read at all. What a Wire allows is less.
+const berMost = 1 << 24
+
 // berElement is one element: its identifier octet and its content.
 type berElement struct {
 	tag     byte
 	content []byte
 }
 
-// berHeader reads an identifier and a length from the front of b. It reports
-// io-like shortness by ok == false with a nil error.
+// berHeader reads an identifier and a length from the front of b. ok is false,
+// with a nil error, where b ends before they do.
 func berHeader(b []byte) (tag byte, header, length int, ok bool, err error) {
 	if len(b) < 2 {
 		return 0, 0, 0, false, nil
@@ -37,10 +40,14 @@ func berHeader(b []byte) (tag byte, header, length int, ok bool, err error) {
 	if len(b) < 2+size {
 		return 0, 0, 0, false, nil
 	}
-	for _, c := range b[2 : 2+size] {
-		length = length<<8 | int(c)
+	long := uint32(0)
+	for _, c := range b[2 : 2+size] { // as many leading zeros as the peer likes: Active Directory always sends four bytes
+		long = long<<8 | uint32(c)
 	}
-	return b[0], 2 + size, length, true, nil
+	if long > berMost { // also keeps sums of lengths within an int of 32 bits
+		return 0, 0, 0, false, errBER
+	}
+	return b[0], 2 + size, int(long), true, nil
 }
 
 // berNext takes the first element off b.

@@ -9,7 +9,8 @@ import (
 
 // LDAP is directory access, RFC 4511 section 4.14. The request for TLS is the
 // first message: nothing is asked in clear. That the rootDSE lists StartTLS
-// inside TLS is no fault: it lists what the server knows.
+// inside TLS is no fault, and so HelloInTLS is false: it lists what the server
+// knows (RFC 4512, section 5.1).
 var LDAP = register(ldap{})
 
 type ldap struct{}
@@ -20,7 +21,11 @@ func (ldap) Info() starttls.Info {
 	}
 }
 
-const startTLSOID = "1.3.6.1.4.1.1466.20037"
+const (
+	startTLSOID = "1.3.6.1.4.1.1466.20037"
+	whoAmIOID   = "1.3.6.1.4.1.4203.1.11.3" // RFC 4532
+	noticeOID   = "1.3.6.1.4.1.1466.20036"  // Notice of Disconnection
+)
 
 // Tags of the messages that are read or written here (RFC 4511, appendix B).
 const (
@@ -48,6 +53,7 @@ const (
 	ldapBusy             = 51
 	ldapUnavailable      = 52
 	ldapAuthNotSupported = 7
+	ldapBadCredentials   = 49
 	ldapUnwilling        = 53
 )
 
@@ -59,6 +65,13 @@ type ldapPDU struct {
 }
 
 func readLDAP(w *starttls.Wire) (m ldapPDU, err error) {
+	first, err := w.Peek(1)
+	if err != nil {
+		return m, err
+	}
+	if first[0] != ldapMessage { // another protocol's greeting, whose second byte is no length to wait for
+		return m, &starttls.ReplyError{Expected: "an LDAP message", Reply: w.Ahead()}
+	}
 	e, raw, err := readBER(w)
 	if err != nil {
 		return m, err
@@ -66,7 +79,7 @@ func readLDAP(w *starttls.Wire) (m ldapPDU, err error) {
 	m.raw = raw
 	bad := &starttls.ReplyError{Expected: "an LDAP message", Reply: raw}
 	parts, err := berAll(e.content)
-	if e.tag != ldapMessage || err != nil || len(parts) < 2 || parts[0].tag != ldapInteger {
+	if err != nil || len(parts) < 2 || parts[0].tag != ldapInteger {
 		return m, bad
 	}
 	if m.id, err = parts[0].int(); err != nil || m.id < 0 {
@@ -90,19 +103,27 @@ func (ldap) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
 	if err != nil {
 		return h, err
 	}
-	// Message 0 is the Notice of Disconnection (RFC 4511, section 4.4.1).
+	bad := &starttls.ReplyError{Expected: "the answer to StartTLS", Reply: m.raw}
 	if m.op.tag != ldapExtendedResponse || m.id != 1 && m.id != 0 {
-		return h, &starttls.ReplyError{Expected: "the answer to StartTLS", Reply: m.raw}
+		return h, bad
 	}
 	code, text, err := ldapResult(m.op)
 	if err != nil {
-		return h, &starttls.ReplyError{Expected: "the answer to StartTLS", Reply: m.raw}
+		return h, bad
 	}
 	if code != ldapSuccess || m.id == 0 {
-		return h, &starttls.RefusedError{Reply: fmt.Appendf(nil, "resultCode %d %s", code, text), Temporary: code == ldapBusy || code == ldapUnavailable}
+		return h, ldapRefused(m, code, text)
 	}
 	h.Offered = true
 	return h, nil
+}
+
+// ldapRefused is a result that is no success, or message 0: the Notice of
+// Disconnection (RFC 4511, section 4.4.1). A referral (10) is one too: said in
+// clear, it would send the client wherever an attacker likes.
+func ldapRefused(m ldapPDU, code int, text string) error {
+	return &starttls.RefusedError{Reply: m.raw, Text: strings.TrimSpace(fmt.Sprintf("resultCode %d %s", code, text)),
+		Temporary: code == ldapBusy || code == ldapUnavailable}
 }
 
 // ldapResult reads an LDAPResult: code, matched DN, message. What may follow,
@@ -140,6 +161,9 @@ func (ldap) Probe(w *starttls.Wire) (starttls.Hello, error) {
 			}
 		case m.id == 2 && m.op.tag == ldapSearchDone:
 			return h, nil // whatever the code: the session is alive
+		case m.id == 0 && m.op.tag == ldapExtendedResponse:
+			code, text, err := ldapResult(m.op)
+			return h, cmpErr(err, ldapRefused(m, code, text))
 		default:
 			return h, &starttls.ReplyError{Expected: "the rootDSE", Reply: m.raw}
 		}

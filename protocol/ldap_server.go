@@ -1,7 +1,10 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"example.org/starttls"
 )
@@ -10,7 +13,7 @@ func (p ldap) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	if offer.Mode == starttls.NoOffer {
 		return out, nil
 	}
-	w.Redact(func(msg []byte) []byte { return fmt.Appendf(nil, "[%d bytes of LDAP]", len(msg)) })
+	w.Redact(ldapLength)
 	for {
 		if offer.Mode == starttls.Hide || offer.Mode == starttls.Optional {
 			session, err := ldapPeekSession(w)
@@ -18,7 +21,7 @@ func (p ldap) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 				return out, err
 			}
 		}
-		m, err := readLDAP(w)
+		m, err := readLDAPRequest(w)
 		if err != nil {
 			return out, err
 		}
@@ -28,6 +31,29 @@ func (p ldap) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 			return out, err
 		}
 	}
+}
+
+// ldapLength is all that is kept of a client's message: a bind holds a password.
+func ldapLength(msg []byte) []byte { return fmt.Appendf(nil, "[%d bytes of LDAP]", len(msg)) }
+
+// ldapRequests are the tags of requests; each answer's is one more (RFC 4511,
+// appendix B).
+const ldapRequests = "\x60\x42\x63\x66\x68\x4a\x6c\x6e\x50\x77"
+
+// readLDAPRequest reads a client's message. What is none is answered by the
+// Notice of Disconnection (RFC 4511, section 4.1.1), and shown in no error: it
+// may be a bind gone wrong.
+func readLDAPRequest(w *starttls.Wire) (ldapPDU, error) {
+	m, err := readLDAP(w)
+	if err == nil && (m.id == 0 || strings.IndexByte(ldapRequests, m.op.tag) < 0) {
+		err = &starttls.ReplyError{Expected: "an LDAP request", Reply: m.raw}
+	}
+	var bad *starttls.ReplyError
+	if errors.As(err, &bad) {
+		bad.Reply = ldapLength(bad.Reply)
+		w.Write(ldapReply(0, ldapExtendedResponse, ldapProtocolError, "not an LDAP request", ber(0x8a, []byte(noticeOID))))
+	}
+	return m, err
 }
 
 // ldapPeekSession reports whether the next message is neither a StartTLS nor a
@@ -52,8 +78,8 @@ func ldapPeekSession(w *starttls.Wire) (bool, error) {
 	if err != nil || len(parts) < 2 {
 		return false, nil // readLDAP says what is wrong
 	}
-	op := parts[1]
-	return op.tag != ldapExtended && !isRootDSE(op), nil
+	oid, _ := ldapExtension(parts[1])
+	return oid != startTLSOID && !isRootDSE(parts[1]), nil
 }
 
 // isRootDSE recognises a search of the empty name, base object only.
@@ -80,8 +106,11 @@ func (ldap) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, m ld
 			return refuse(ldapExtendedResponse, ldapProtocolError, "unknown extension")
 		case value:
 			return refuse(ldapExtendedResponse, ldapProtocolError, "StartTLS takes no value")
-		case offer.Mode == starttls.Decline:
+		case offer.Mode == starttls.Decline && len(offer.Reply) == 0:
 			return refuse(ldapExtendedResponse, ldapUnavailable, "TLS is not available now")
+		case offer.Mode == starttls.Decline:
+			_, err := w.Write(offer.Reply)
+			return false, cmpErr(err, w.Refused())
 		}
 		reply := ldapReply(m.id, ldapExtendedResponse, ldapSuccess, "")
 		if len(offer.Reply) > 0 {
@@ -94,17 +123,22 @@ func (ldap) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, m ld
 		return false, w.Refused()
 	case ldapSearch:
 		if isRootDSE(m.op) {
-			return false, ldapSendRootDSE(w, m.id, h, offers(offer), false)
+			var extensions []string
+			if offers(offer) {
+				extensions = []string{or(offer.Keyword, startTLSOID)}
+			}
+			return false, ldapSendRootDSE(w, m.id, h, extensions, nil)
 		}
 		return refuse(ldapSearchDone, ldapConfidentiality, clearText)
 	}
 	return refuse(ldapResponseTag(m.op.tag), ldapConfidentiality, clearText)
 }
 
-// ldapExtension reads an ExtendedRequest.
+// ldapExtension reads an ExtendedRequest: its name, "" in any other message, and
+// whether a value follows it.
 func ldapExtension(op berElement) (oid string, value bool) {
 	parts, err := berAll(op.content)
-	if err != nil || len(parts) == 0 || parts[0].tag != 0x80 {
+	if err != nil || op.tag != ldapExtended || len(parts) == 0 || parts[0].tag != 0x80 {
 		return "", false
 	}
 	return string(parts[0].content), len(parts) > 1
@@ -114,8 +148,9 @@ func ldapExtension(op berElement) (oid string, value bool) {
 // operation that has an answer (RFC 4511, section 4.2 and following).
 func ldapResponseTag(request byte) byte { return (request | 0x20) + 1 }
 
-func ldapReply(id int, tag byte, code int, text string) []byte {
-	return ldapRequest(id, ber(tag, berInt(ldapEnumerated, code), ber(ldapOctets), ber(ldapOctets, []byte(text))))
+// ldapReply builds a result; more is what follows it in an ExtendedResponse.
+func ldapReply(id int, tag byte, code int, text string, more ...[]byte) []byte {
+	return ldapRequest(id, ber(tag, berInt(ldapEnumerated, code), ber(ldapOctets), ber(ldapOctets, []byte(text)), slices.Concat(more...)))
 }
 
 func ldapAnswer(w *starttls.Wire, id int, tag byte, code int, text string) error {
@@ -123,7 +158,7 @@ func ldapAnswer(w *starttls.Wire, id int, tag byte, code int, text string) error
 	return err
 }
 
-func ldapSendRootDSE(w *starttls.Wire, id int, h starttls.Hello, startTLS, signIn bool) error {
+func ldapSendRootDSE(w *starttls.Wire, id int, h starttls.Hello, extensions, mechanisms []string) error {
 	attribute := func(name string, values ...string) []byte {
 		var set [][]byte
 		for _, v := range values {
@@ -132,62 +167,13 @@ func ldapSendRootDSE(w *starttls.Wire, id int, h starttls.Hello, startTLS, signI
 		return ber(ldapMessage, ber(ldapOctets, []byte(name)), ber(0x31, set...))
 	}
 	attributes := [][]byte{attribute("supportedLDAPVersion", "3"), attribute("vendorName", or(h.Software, "starttls"))}
-	if startTLS {
-		attributes = append(attributes, attribute("supportedExtension", startTLSOID))
+	if len(extensions) > 0 {
+		attributes = append(attributes, attribute("supportedExtension", extensions...))
 	}
-	if signIn {
-		attributes = append(attributes, attribute("supportedSASLMechanisms", "EXTERNAL"))
+	if len(mechanisms) > 0 { // never before TLS (RFC 4513, section 3.1.5)
+		attributes = append(attributes, attribute("supportedSASLMechanisms", mechanisms...))
 	}
 	entry := ldapRequest(id, ber(ldapSearchEntry, ber(ldapOctets), ber(ldapMessage, attributes...)))
 	_, err := w.Write(append(entry, ldapReply(id, ldapSearchDone, ldapSuccess, "")...))
 	return err
-}
-
-// Serve speaks a minimal session over an empty directory.
-func (ldap) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	for {
-		m, err := readLDAP(w)
-		if err != nil {
-			return err
-		}
-		switch m.op.tag {
-		case ldapUnbind:
-			return nil
-		case ldapAbandon:
-		case ldapBind:
-			err = ldapServeBind(w, m, sink)
-		case ldapSearch:
-			if isRootDSE(m.op) {
-				err = ldapSendRootDSE(w, m.id, h, false, true)
-			} else {
-				err = ldapAnswer(w, m.id, ldapSearchDone, ldapSuccess, "")
-			}
-		case ldapExtended:
-			code, text := ldapProtocolError, "unknown extension"
-			if oid, _ := ldapExtension(m.op); oid == startTLSOID {
-				code, text = ldapOperationsError, "TLS is not to be had now" // RFC 4511, section 4.14.1
-			}
-			err = ldapAnswer(w, m.id, ldapExtendedResponse, code, text)
-		default:
-			if err = w.Refused(); err == nil {
-				err = ldapAnswer(w, m.id, ldapResponseTag(m.op.tag), ldapUnwilling, "not here")
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// ldapServeBind takes a simple bind (RFC 4511, section 4.2).
-func ldapServeBind(w *starttls.Wire, m ldapPDU, sink starttls.Sink) error {
-	parts, err := berAll(m.op.content)
-	if err != nil || len(parts) < 3 {
-		return &starttls.ReplyError{Expected: "a bind", Reply: []byte("(not shown)")}
-	}
-	if parts[2].tag != 0x80 {
-		return ldapAnswer(w, m.id, ldapBindResponse, ldapAuthNotSupported, "simple binds only")
-	}
-	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "simple", User: string(parts[1].content), Secret: parts[2].content})
-	return ldapAnswer(w, m.id, ldapBindResponse, ldapSuccess, "")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -34,10 +35,12 @@ const (
 	mySecure       = 1 << 15
 	myPluginAuth   = 1 << 19
 
+	myNative      = "mysql_native_password"
 	myCaps        = myLongPassword | myProtocol41 | myTransactions | mySecure | myPluginAuth
 	myMaxPacket   = 1 << 24
 	myUTF8        = 45
 	myErrInsecure = 3159 // ER_SECURE_TRANSPORT_REQUIRED
+	myErrBadHello = 1043 // ER_HANDSHAKE_ERROR
 )
 
 // readMySQL reads a packet: three bytes of length, a number, a body.
@@ -91,13 +94,17 @@ func (mysql) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	}
 	h.Greeting = myPacket(seq, body)
 	if len(body) > 0 && body[0] == 0xff {
-		return h, &starttls.RefusedError{Reply: body, Temporary: true}
+		code, text := myErrorText(body)
+		return h, &starttls.RefusedError{Reply: h.Greeting, Text: text, Temporary: slices.Contains(myTemporary, code)}
 	}
 	g, ok := parseMyGreeting(body)
 	if !ok {
 		return h, &starttls.ReplyError{Expected: "a greeting", Reply: h.Greeting}
 	}
 	h.Software = g.version
+	if strings.Contains(g.version, "MariaDB") {
+		h.Software = strings.TrimPrefix(g.version, "5.5.5-") // put there for old replicas' sake
+	}
 	if g.plugin != "" {
 		h.Auth = []string{g.plugin}
 	}
@@ -113,6 +120,10 @@ func (mysql) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) 
 	}
 	return h, w.Ask(myPacket(seq+1, myHandshake(mySSL)))
 }
+
+// myTemporary are the errors that stand for a greeting when the server is full,
+// going down, or has had too many failed connections from our address.
+var myTemporary = []uint16{1040, 1053, 1129, 1203}
 
 // myHandshake is the head of a client's answer: with flag mySSL and nothing
 // behind it, it is the SSLRequest.
@@ -130,7 +141,7 @@ func (mysql) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	if !w.TLS() {
 		seq, flags = 1, 0
 	}
-	body := append(myHandshake(flags), "starttls-probe\x00\x00mysql_native_password\x00"...)
+	body := append(myHandshake(flags), "starttls-probe\x00\x00"+myNative+"\x00"...)
 	if _, err := w.Write(myPacket(seq, body)); err != nil {
 		return h, err
 	}
@@ -140,30 +151,39 @@ func (mysql) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	}
 	switch {
 	case len(answer) > 0 && answer[0] == 0xff:
-		h.Caps = []string{"error: " + myErrorText(answer)}
+		_, text := myErrorText(answer)
+		h.Caps = []string{"error: " + text}
 	case len(answer) > 0 && answer[0] == 0xfe:
 		plugin, _, _ := bytes.Cut(answer[1:], []byte{0})
 		h.Auth = []string{string(plugin)}
 	case len(answer) > 0 && answer[0] == 0:
 		h.Auth = []string{"none"}
+	case len(answer) > 0 && answer[0] == 1: // AuthMoreData, from the plugin that was named
+		h.Auth = []string{myNative}
 	default:
 		return h, &starttls.ReplyError{Expected: "an answer to the sign-in", Reply: answer}
 	}
 	return h, nil
 }
 
-func myErrorText(b []byte) string {
+// myErrorText reads an ERR packet: its code, and code, state and message for people.
+func myErrorText(b []byte) (code uint16, text string) {
 	if len(b) < 3 {
-		return ""
+		return 0, "an error without a code"
 	}
-	return strings.TrimPrefix(string(b[3:]), "#")
+	code = binary.LittleEndian.Uint16(b[1:])
+	return code, fmt.Sprintf("%d %s", code, strings.TrimPrefix(string(b[3:]), "#"))
 }
 
+// Server greets and reads the client's answer. With an SSLRequest, which is the
+// head of an answer and nothing else, the client has said all that it says in
+// clear; its ClientHello may be here by then, and stays unread.
 func (p mysql) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
 	greeting := h.Greeting
 	if greeting == nil {
-		greeting = newMyGreeting(or(h.Software, "8.0.0-starttls"), offers(offer))
+		greeting = newMyGreeting(h)
 	}
+	greeting = mySetSSL(greeting, offers(offer))
 	if _, err := w.Write(greeting); err != nil || offer.Mode == starttls.NoOffer {
 		return out, err
 	}
@@ -181,27 +201,52 @@ func (p mysql) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) 
 	}
 	if request && (offer.Mode == starttls.Grant || offer.Mode == starttls.Optional) {
 		out.TLS = true
-		return out, w.GoAhead(nil) // TLS itself is the go-ahead
+		return out, w.GoAhead(offer.Reply) // nothing, but in a test of clients: TLS itself is the go-ahead
 	}
-	text := "#HY000TLS is required: nothing is accepted in clear"
+	reply := myError(seq+1, myErrInsecure, "#HY000TLS is required: nothing is accepted in clear")
 	if request {
-		text = "#08S01TLS is not available"
+		reply = myError(seq+1, myErrBadHello, "#08S01TLS is not available")
+		if offer.Mode == starttls.Decline && len(offer.Reply) > 0 {
+			reply = offer.Reply
+		}
 	}
-	_, err = w.Write(myError(seq+1, myErrInsecure, text))
+	_, err = w.Write(reply)
 	return out, cmpErr(err, starttls.ErrNotUpgraded)
 }
 
-func newMyGreeting(version string, tls bool) []byte {
-	caps := uint32(myCaps | myConnectDB)
+// mySetSSL returns a greeting, whosever it is, that offers TLS or does not. All
+// else stays as it is: sign-in is bound to the scramble, so a gateway must pass
+// on its backend's. What is no greeting is left alone.
+func mySetSSL(greeting []byte, tls bool) []byte {
+	out := bytes.Clone(greeting)
+	if len(out) < 5 {
+		return out
+	}
+	end := bytes.IndexByte(out[5:], 0) // of the version, behind the packet's head and the protocol's number
+	if _, ok := parseMyGreeting(out[4:]); !ok || end < 0 {
+		return out
+	}
+	high := &out[5+end+1+4+8+1+1] // behind the thread's number, half the scramble and a NUL; the high byte of the low half
+	*high &^= mySSL >> 8
 	if tls {
-		caps |= mySSL
+		*high |= mySSL >> 8
+	}
+	return out
+}
+
+// newMyGreeting builds a greeting with a scramble of its own and without TLS.
+func newMyGreeting(h starttls.Hello) []byte {
+	caps := uint32(myCaps | myConnectDB)
+	plugin := myNative
+	if len(h.Auth) > 0 {
+		plugin = h.Auth[0]
 	}
 	scramble := make([]byte, 20)
 	rand.Read(scramble)
 	for i := range scramble { // no NUL may stand in it
 		scramble[i] = scramble[i]&0x7f | 1
 	}
-	b := append([]byte{10}, version+"\x00\x01\x00\x00\x00"...)
+	b := append([]byte{10}, or(h.Software, "8.0.0-starttls")+"\x00\x01\x00\x00\x00"...)
 	b = append(append(b, scramble[:8]...), 0)
 	b = binary.LittleEndian.AppendUint16(b, uint16(caps))
 	b = append(b, myUTF8, 2, 0) // character set, status: autocommit
@@ -209,66 +254,9 @@ func newMyGreeting(version string, tls bool) []byte {
 	b = append(b, 21)
 	b = append(b, make([]byte, 10)...)
 	b = append(append(b, scramble[8:]...), 0)
-	return myPacket(0, append(b, "mysql_native_password\x00"...))
+	return myPacket(0, append(b, plugin+"\x00"...))
 }
 
 func myError(seq byte, code uint16, text string) []byte {
 	return myPacket(seq, append(binary.LittleEndian.AppendUint16([]byte{0xff}, code), text...))
-}
-
-// Serve takes any sign-in, of which it sees the scrambled password at most, and
-// answers every query with one row of one column that holds 1.
-func (mysql) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	seq, body, err := readMySQL(w)
-	if err != nil {
-		return err
-	}
-	if len(body) < 33 {
-		return &starttls.ReplyError{Expected: "a handshake response", Reply: body}
-	}
-	user, rest, _ := bytes.Cut(body[32:], []byte{0})
-	var secret []byte
-	if len(rest) > 0 && int(rest[0]) < len(rest) {
-		secret = rest[1 : 1+rest[0]]
-	}
-	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "mysql_native_password", User: string(user), Secret: secret})
-	ok := []byte{0, 0, 0, 2, 0, 0, 0}
-	if _, err := w.Write(myPacket(seq+1, ok)); err != nil {
-		return err
-	}
-	for {
-		_, command, err := readMySQL(w)
-		if err != nil {
-			return err
-		}
-		if len(command) == 0 {
-			return &starttls.ReplyError{Expected: "a command", Reply: nil}
-		}
-		reply := myPacket(1, ok)
-		switch command[0] {
-		case 1: // COM_QUIT
-			return nil
-		case 3: // COM_QUERY
-			sink.Tell(starttls.Leak{What: "content"})
-			if q := strings.ToLower(string(command[1:])); strings.HasPrefix(q, "select") {
-				reply = myOneRow()
-			}
-		case 2, 14: // COM_INIT_DB, COM_PING
-		default:
-			if err := w.Refused(); err != nil {
-				return err
-			}
-			reply = myError(1, 1047, "#08S01Unknown command")
-		}
-		if _, err := w.Write(reply); err != nil {
-			return err
-		}
-	}
-}
-
-// myOneRow is a text result set of one column called "1" with the value 1.
-func myOneRow() []byte {
-	column := append([]byte("\x03def\x00\x00\x00\x011\x00\x0c"), 63, 0, 1, 0, 0, 0, 8, 0x81, 0, 0, 0, 0)
-	eof := []byte{0xfe, 0, 0, 2, 0}
-	return slices.Concat(myPacket(1, []byte{1}), myPacket(2, column), myPacket(3, eof), myPacket(4, []byte("\x011")), myPacket(5, eof))
 }

@@ -82,17 +82,49 @@ func (postgresql) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, er
 		}
 		return h, &starttls.RefusedError{Reply: answer}
 	case 'E': // before TLS, and so nobody's word (CVE-2024-10977)
-		_, body, err := readPG(w)
-		if err != nil {
-			return h, err
-		}
-		return h, &starttls.RefusedError{Reply: append([]byte("E "), pgErrorText(body)...)}
+		return h, pgRefused(w)
 	}
 	answer, err = w.ReadN(1)
 	if err != nil {
 		return h, err
 	}
 	return h, &starttls.ReplyError{Expected: "S or N", Reply: answer}
+}
+
+// pgRefused reads the error that a server sends in the place of an answer: a
+// message, or, from one that can not so much as start a process for us, the
+// bare text of protocol 2, which ends with a NUL or with the connection.
+func pgRefused(w *starttls.Wire) error {
+	head, err := w.Peek(5)
+	if err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(head[1:]) <= pgMostError {
+		_, body, err := readPG(w)
+		if err != nil {
+			return err
+		}
+		text := pgErrorText(body)
+		return &starttls.RefusedError{Reply: pgPacket('E', string(body)), Text: text, Temporary: pgTemporary(body)}
+	}
+	for n := 6; n <= 1024; n++ {
+		b, err := w.Peek(n)
+		if err != nil || b[n-1] == 0 {
+			break
+		}
+	}
+	text, _, _ := bytes.Cut(w.Ahead(), []byte{0})
+	return &starttls.RefusedError{Reply: text, Text: string(text[1:]), Temporary: true}
+}
+
+// pgMostError is the longest error that is taken for one; libpq draws the line
+// at the same place.
+const pgMostError = 30000
+
+// pgTemporary reports whether an ErrorResponse's code speaks of a lack of
+// resources, or of a server that is starting or going down (classes 53, 57P).
+func pgTemporary(body []byte) bool {
+	return bytes.Contains(body, []byte("\x00C53")) || bytes.Contains(body, []byte("\x00C57P"))
 }
 
 // pgErrorText picks severity, code and message out of an ErrorResponse.
@@ -143,6 +175,10 @@ func pgMethods(body []byte) []string {
 		return []string{"PASSWORD"}
 	case 5:
 		return []string{"MD5"}
+	case 7:
+		return []string{"GSS"}
+	case 9:
+		return []string{"SSPI"}
 	case 10:
 		return strings.FieldsFunc(string(body[4:]), func(r rune) bool { return r == 0 })
 	default:
@@ -150,6 +186,8 @@ func pgMethods(body []byte) []string {
 	}
 }
 
+// Server answers SSLRequest and GSSENCRequest, and nothing else before TLS. What
+// follows an SSLRequest stays unread (CVE-2021-23214).
 func (p postgresql) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
 	if offer.Mode == starttls.NoOffer {
 		return out, nil
@@ -160,12 +198,11 @@ func (p postgresql) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Of
 			return out, err
 		}
 		n, code := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
-		switch {
-		case code>>16 == 3 && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional):
+		switch session := code>>16 == 3 || code == pgCancel; {
+		case session && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional):
 			return out, nil
-		case code>>16 == 3:
-			_, err := w.Write(pgError("28000", "no encryption: TLS is required"))
-			return out, cmpErr(err, starttls.ErrNotUpgraded)
+		case session:
+			return out, pgRefuseSession(w)
 		case n != 8 || code != pgSSLRequest && code != pgGSSENCRequest:
 			bad, _ := w.ReadN(8)
 			return out, &starttls.ReplyError{Expected: "an SSLRequest", Reply: bad}
@@ -181,13 +218,44 @@ func (p postgresql) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Of
 			out.TLS = true
 			return out, w.GoAhead(reply)
 		}
-		if _, err := w.Write([]byte("N")); err != nil {
+		reply := []byte("N")
+		if code == pgSSLRequest && offer.Mode == starttls.Decline {
+			reply = []byte(override(offer, "N"))
+		}
+		if _, err := w.Write(reply); err != nil {
 			return out, err
 		}
 		if err := w.Refused(); err != nil {
 			return out, err
 		}
 	}
+}
+
+// readPGFirst reads a message without a type: what stands in the place of the
+// version, and the rest. A startup message has a user in it, so errors show
+// its head alone.
+func readPGFirst(w *starttls.Wire) (code uint32, rest []byte, err error) {
+	head, err := w.ReadN(8)
+	if err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head)
+	if n < 8 || n > 10000 { // PostgreSQL's own bound
+		return 0, nil, &starttls.ReplyError{Expected: "a startup message", Reply: head}
+	}
+	rest, err = w.ReadN(int(n) - 8)
+	return binary.BigEndian.Uint32(head[4:]), rest, err
+}
+
+// pgRefuseSession answers a session begun in clear. The message is read whole:
+// a connection closed with bytes unread is reset, and the answer lost. A
+// request to cancel is never answered, whatever becomes of it.
+func pgRefuseSession(w *starttls.Wire) error {
+	code, _, err := readPGFirst(w)
+	if err == nil && code != pgCancel {
+		_, err = w.Write(pgError("FATAL", "28000", "no encryption: TLS is required"))
+	}
+	return cmpErr(err, starttls.ErrNotUpgraded)
 }
 
 // cmpErr is the first of the errors that is not nil.
@@ -199,77 +267,6 @@ func cmpErr(errs ...error) error {
 	return errs[i]
 }
 
-func pgError(code, message string) []byte {
-	return pgPacket('E', "SFATAL\x00VFATAL\x00C", code, "\x00M", message, "\x00\x00")
-}
-
-// Serve asks for a password, takes any, and answers every query with one row of
-// one column that holds 1.
-func (postgresql) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	head, err := w.ReadN(8)
-	if err != nil {
-		return err
-	}
-	n, code := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
-	if code == pgCancel {
-		return nil
-	}
-	if code>>16 != 3 || n < 8 || n > 10000 {
-		return &starttls.ReplyError{Expected: "a startup message", Reply: head}
-	}
-	params, err := w.ReadN(int(n) - 8)
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(pgPacket('R', "\x00\x00\x00\x03")); err != nil {
-		return err
-	}
-	kind, secret, err := readPG(w)
-	if err != nil {
-		return err
-	}
-	if kind != 'p' {
-		return &starttls.ReplyError{Expected: "a password", Reply: []byte{kind}}
-	}
-	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PASSWORD", User: pgUser(params), Secret: bytes.TrimRight(secret, "\x00")})
-	ready := pgPacket('Z', "I")
-	hello := slices.Concat(pgPacket('R', "\x00\x00\x00\x00"), pgPacket('S', "server_version\x00", or(h.Software, "15.0"), "\x00"),
-		pgPacket('S', "client_encoding\x00UTF8\x00"), ready)
-	if _, err := w.Write(hello); err != nil {
-		return err
-	}
-	row := slices.Concat(
-		pgPacket('T', "\x00\x01?column?\x00", "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x17\x00\x04\xff\xff\xff\xff\x00\x00"),
-		pgPacket('D', "\x00\x01\x00\x00\x00\x011"), pgPacket('C', "SELECT 1\x00"), ready)
-	for {
-		kind, _, err := readPG(w)
-		if err != nil {
-			return err
-		}
-		reply := row
-		switch kind {
-		case 'X':
-			return nil
-		case 'Q':
-			sink.Tell(starttls.Leak{What: "content"})
-		default:
-			if err := w.Refused(); err != nil {
-				return err
-			}
-			reply = append(pgPacket('E', "SERROR\x00VERROR\x00C0A000\x00Msimple queries only\x00\x00"), ready...)
-		}
-		if _, err := w.Write(reply); err != nil {
-			return err
-		}
-	}
-}
-
-func pgUser(params []byte) string {
-	fields := strings.Split(string(params), "\x00")
-	for i := 0; i+1 < len(fields); i += 2 {
-		if fields[i] == "user" {
-			return fields[i+1]
-		}
-	}
-	return ""
+func pgError(severity, code, message string) []byte {
+	return pgPacket('E', "S", severity, "\x00V", severity, "\x00C", code, "\x00M", message, "\x00\x00")
 }
