@@ -77,6 +77,10 @@ func TestLimits(t *testing.T) {
 	if _, err := fed(t, strings.Repeat("a", 20)+"\n", starttls.WireConfig{Limits: limits}).ReadLine(); !errors.As(err, &limit) {
 		t.Errorf("line length: %v", err)
 	}
+	// Without its end in sight a line is given up at its limit, not at that of all bytes.
+	if _, err := fed(t, strings.Repeat("a", 20), starttls.WireConfig{Limits: limits}).ReadLine(); !errors.As(err, &limit) || limit.Limit != 10 {
+		t.Errorf("endless line: %v", err)
+	}
 	if w.Refused() != nil || !errors.As(w.Refused(), &limit) {
 		t.Error("refusals are not counted")
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"testing"
+	"time"
 
 	"example.org/starttls"
 	"example.org/starttls/internal/testca"
@@ -21,8 +22,9 @@ func pair(t testing.TB) (client, server *starttls.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client = &starttls.Config{ServerName: "server.example.test", LocalName: "client.example.test", TLS: &tls.Config{RootCAs: ca.Pool()}}
-	server = &starttls.Config{ServerName: "server.example.test", TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	patience := starttls.Timeouts{Cleartext: 20 * time.Second, Handshake: 20 * time.Second} // for a fault that would hang
+	client = &starttls.Config{ServerName: "server.example.test", LocalName: "client.example.test", Timeouts: patience, TLS: &tls.Config{RootCAs: ca.Pool()}}
+	server = &starttls.Config{ServerName: "server.example.test", Timeouts: patience, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	return client, server
 }
 
