@@ -111,11 +111,10 @@ func imapTagged(w *starttls.Wire, tag string, each func(string)) (string, error)
 		if err != nil {
 			return "", err
 		}
-		if n, _, ok := imapLiteral(line); ok && strings.HasPrefix(line, "* ") {
-			if _, err := w.ReadN(n); err != nil {
+		if strings.HasPrefix(line, "* ") {
+			if err := imapDropLiterals(w, line, false); err != nil {
 				return "", err
 			}
-			continue
 		}
 		if rest, ok := strings.CutPrefix(line, tag+" "); ok {
 			return rest, nil

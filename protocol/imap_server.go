@@ -24,7 +24,7 @@ func (p imap) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 		if _, err := w.ReadLine(); err != nil {
 			return out, err
 		}
-		if err := imapDropLiterals(w, line); err != nil {
+		if err := imapDropLiterals(w, line, true); err != nil {
 			return out, err
 		}
 		done, err := p.clear(w, h, offer, tag, name, arg, line)
@@ -54,13 +54,13 @@ func imapRedact(msg []byte) []byte {
 	return append([]byte(tag+" "), keepVerbs("CAPABILITY", "STARTTLS", "NOOP", "LOGOUT")([]byte(rest))...)
 }
 
-// imapDropLiterals reads what a command announces without being asked for it
-// ({n+}). A client that waits for a "+" first ({n}) gets a tagged refusal
-// instead, and sends none.
-func imapDropLiterals(w *starttls.Wire, line string) error {
+// imapDropLiterals reads the literals that line announces, and the rest of the
+// message behind them. A client's come unasked only as {n+}: one that waits for
+// a "+" first ({n}) gets a tagged refusal instead, and sends none.
+func imapDropLiterals(w *starttls.Wire, line string, fromClient bool) error {
 	for {
 		n, waits, ok := imapLiteral(line)
-		if !ok || waits {
+		if !ok || waits && fromClient {
 			return nil
 		}
 		if _, err := w.ReadN(n); err != nil {

@@ -91,7 +91,7 @@ func (p sieve) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) 
 		return out, err
 	}
 	out.TLS, err = serveLines(w, offer, p.isSession, func(name, arg, line string) (bool, error) {
-		if err := imapDropLiterals(w, line); err != nil { // {n+} is ManageSieve's only literal
+		if err := imapDropLiterals(w, line, true); err != nil { // {n+} is ManageSieve's only literal
 			return false, err
 		}
 		return p.clear(w, h, offer, name, arg, line)
