@@ -1,11 +1,13 @@
 package starttls
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"slices"
@@ -42,7 +44,11 @@ func (c *Conn) phase(ctx context.Context, nc net.Conn, side Side, limit time.Dur
 // end closes the phase: it keeps the transcript, puts back what was read ahead
 // as c.Conn, lifts the deadline, and says err in terms of the phase.
 func (p *phase) end(err error) error {
-	p.conn.transcript = append(p.conn.transcript, p.wire.Transcript()...)
+	if p.conn.transcript == nil {
+		p.conn.transcript = p.wire.Transcript()
+	} else {
+		p.conn.transcript = append(p.conn.transcript, p.wire.Transcript()...)
+	}
 	p.conn.Conn = p.wire.Conn()
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
@@ -70,8 +76,15 @@ func newClient(ctx context.Context, nc net.Conn, addr string, p Protocol, cfg *C
 		cfg.logger().Info("no TLS", "protocol", e.Protocol, "addr", addr, "stage", stage, "err", err)
 		return nil, e
 	}
-	cfg.logger().Debug("connected", "protocol", p.Info().Name, "addr", addr, "level", c.level)
+	c.log(ctx, "connected", addr)
 	return c, nil
+}
+
+// log tells of success; it costs nothing where nobody listens.
+func (c *Conn) log(ctx context.Context, what, addr string) {
+	if l := c.config.logger(); l.Enabled(ctx, slog.LevelDebug) {
+		l.Debug(what, "protocol", c.protocol.Info().Name, "addr", cmp.Or(addr, remote(c.Conn)), "level", c.level)
+	}
 }
 
 // client brings c to the resume point and returns the stage it failed at.
@@ -137,7 +150,7 @@ func newServer(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn
 		e.Addr = remote(nc)
 		return nil, e
 	}
-	cfg.logger().Debug("accepted", "protocol", p.Info().Name, "addr", remote(nc), "level", c.level)
+	c.log(ctx, "accepted", "")
 	return c, nil
 }
 

@@ -76,6 +76,7 @@ type Wire struct {
 	refusals   int
 	asked      bool
 	transcript Transcript
+	kept       []byte // what the transcript's entries hold, end to end
 	redact     func([]byte) []byte
 }
 
@@ -137,12 +138,14 @@ func (w *Wire) ReadLine() (string, error) {
 // slice is the caller's. A NUL is an error.
 func (w *Wire) ReadTo(delim byte) ([]byte, error) {
 	b, err := w.readTo(delim)
-	if err == nil {
-		w.note(w.peer(), b)
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	w.note(w.peer(), b)
+	return bytes.Clone(b), nil
 }
 
+// readTo reads as ReadTo does. The slice is valid until the next read.
 func (w *Wire) readTo(delim byte) ([]byte, error) {
 	if err := w.count(); err != nil {
 		return nil, err
@@ -151,14 +154,17 @@ func (w *Wire) readTo(delim byte) ([]byte, error) {
 	for {
 		have := w.ahead()
 		if i := bytes.IndexByte(have, delim); i >= 0 {
-			line := append(long, have[:i+1]...)
+			line := have[: i+1 : i+1]
+			if long != nil {
+				line = append(long, line...)
+			}
 			w.r += i + 1
 			if len(line) > w.limits.Line {
 				return nil, &LimitError{"line length", w.limits.Line}
 			}
 			if bytes.IndexByte(line, 0) >= 0 {
 				w.note(w.peer(), line)
-				return nil, &ReplyError{Expected: "a line of text", Reply: line}
+				return nil, &ReplyError{Expected: "a line of text", Reply: bytes.Clone(line)}
 			}
 			return line, nil
 		}
@@ -181,7 +187,7 @@ func (w *Wire) ReadN(n int) ([]byte, error) {
 	if err := w.count(); err != nil {
 		return nil, err
 	}
-	var out []byte // grows with what came, not with what was promised
+	out := make([]byte, 0, min(n, wireBuffer)) // grows with what came, not with what was promised
 	for len(out) < n {
 		if w.r == w.n {
 			if err := w.fill(); err != nil {
@@ -343,7 +349,12 @@ func (w *Wire) note(from Side, b []byte) {
 		}
 	}
 	b = b[:min(len(b), transcriptData)]
-	w.transcript = append(w.transcript, Entry{time.Now().UTC(), from, w.cfg.TLS, bytes.Clone(b)})
+	if w.transcript == nil {
+		w.transcript, w.kept = make(Transcript, 0, 8), make([]byte, 0, 512)
+	}
+	start := len(w.kept)
+	w.kept = append(w.kept, b...)
+	w.transcript = append(w.transcript, Entry{time.Now().UTC(), from, w.cfg.TLS, w.kept[start:len(w.kept):len(w.kept)]})
 }
 
 // Transcript returns what was said so far.

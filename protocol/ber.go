@@ -87,12 +87,12 @@ func (e berElement) int() (int, error) {
 
 // ber builds an element of the contents given, one after the other.
 func ber(tag byte, contents ...[]byte) []byte {
-	var body []byte
+	n := 0
 	for _, c := range contents {
-		body = append(body, c...)
+		n += len(c)
 	}
-	out := []byte{tag}
-	switch n := len(body); {
+	out := append(make([]byte, 0, 5+n), tag)
+	switch {
 	case n < 0x80:
 		out = append(out, byte(n))
 	case n < 0x100:
@@ -102,7 +102,10 @@ func ber(tag byte, contents ...[]byte) []byte {
 	default:
 		out = append(out, 0x83, byte(n>>16), byte(n>>8), byte(n))
 	}
-	return append(out, body...)
+	for _, c := range contents {
+		out = append(out, c...)
+	}
+	return out
 }
 
 // berInt builds an INTEGER, or an ENUMERATED with tag 0x0a, of a number from 0

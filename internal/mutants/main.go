@@ -39,7 +39,8 @@ func main() {
 	}
 }
 
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
+// failure finds a test that failed, or hung.
+var failure = regexp.MustCompile(`(?m)^(?:--- FAIL: |\t\t)(Test\w+)`)
 
 // run tests the tree with the mutant in it and returns the tests that failed.
 func (m mutant) run() ([]string, error) {
@@ -59,7 +60,7 @@ func (m mutant) run() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.Command("go", "test", "-overlay", overlay, "-timeout", "300s", ".", "./protocol", "./check").CombinedOutput()
+	out, err := exec.Command("go", "test", "-overlay", overlay, "-timeout", "60s", ".", "./protocol", "./check").CombinedOutput()
 	var failed []string
 	for _, f := range failure.FindAllSubmatch(out, -1) {
 		failed = append(failed, "`"+string(f[1])+"`")
