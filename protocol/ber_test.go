@@ -103,3 +103,19 @@ func FuzzReadBER(f *testing.F) {
 		}
 	})
 }
+
+// FuzzBER feeds the reader of LDAP's messages.
+func FuzzBER(f *testing.F) {
+	f.Add([]byte{0x30, 0x84, 0, 0, 0, 3, 2, 1, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, rest, err := berNext(b)
+		if err == nil && len(e.content)+len(rest) > len(b) {
+			t.Errorf("%d bytes became %d", len(b), len(e.content)+len(rest))
+		}
+		if err == nil {
+			if again, _, err := berNext(ber(e.tag, e.content)); err != nil || !bytes.Equal(again.content, e.content) {
+				t.Errorf("%x does not survive a round trip: %v", e.content, err)
+			}
+		}
+	})
+}

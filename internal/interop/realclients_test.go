@@ -15,6 +15,8 @@ import (
 
 	"example.org/starttls"
 	"example.org/starttls/protocol"
+
+	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // ours is our server half of a protocol with its minimal session, and what
@@ -184,4 +186,31 @@ func TestNetSMTPOnOurServer(t *testing.T) {
 	if !strings.Contains(o.heard(), "sign-in PLAIN me") || !strings.Contains(o.heard(), "content") {
 		t.Errorf("heard %q", o.heard())
 	}
+}
+
+func TestGoIMAPOnOurServer(t *testing.T) {
+	o := serve(t, "imap")
+	tls := &tls.Config{ServerName: serverName, RootCAs: authority(t).Pool}
+	c, err := imapclient.DialStartTLS(o.addr, &imapclient.Options{TLSConfig: tls})
+	check(t, err)
+	defer c.Close()
+	check(t, c.Login("me", "secret").Wait())
+	box, err := c.Select("INBOX", nil).Wait()
+	check(t, err)
+	if box.NumMessages != 0 || !strings.Contains(o.heard(), "sign-in LOGIN me") {
+		t.Errorf("%d messages; heard %q", box.NumMessages, o.heard())
+	}
+	check(t, c.Logout().Wait())
+}
+
+// A client library that does no STARTTLS of its own goes over our connection.
+func TestGoIMAPOverOurConn(t *testing.T) {
+	o := serve(t, "imap")
+	conn, err := starttls.Dial(t.Context(), o.addr, protocol.IMAP, &starttls.Config{ServerName: serverName, TLS: &tls.Config{RootCAs: authority(t).Pool}})
+	check(t, err)
+	c := imapclient.New(conn.Greeted(), nil)
+	defer c.Close()
+	check(t, c.WaitGreeting())
+	check(t, c.Login("me", "secret").Wait())
+	check(t, c.Logout().Wait())
 }
