@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"example.org/starttls"
 	"example.org/starttls/check"
 	"example.org/starttls/check/render"
 
@@ -42,9 +43,21 @@ func (o *output) check() error {
 	return nil
 }
 
-func (o *output) print(w io.Writer, r check.Report) error {
+// print writes the report to w. For people, a target that could not so much as
+// be reached has nothing to report: what is wrong goes to stderr, as for
+// anything else that they typed.
+func (o *output) print(w, stderr io.Writer, r check.Report) error {
 	if o.format == "json" {
 		return render.JSON(w, r)
+	}
+	unreachable := func(r check.Result) bool { return r.Error != nil && r.Error.Stage == string(starttls.StageDial) }
+	for _, r := range r.Results {
+		if unreachable(r) {
+			fmt.Fprintf(stderr, "starttls: %s: %s\nhint: %s\n", r.Target, r.Error.Message, r.Error.Hint)
+		}
+	}
+	if r.Results = slices.DeleteFunc(slices.Clone(r.Results), unreachable); len(r.Results) == 0 {
+		return nil
 	}
 	if o.quiet {
 		r.Results = slices.DeleteFunc(slices.Clone(r.Results), func(r check.Result) bool { return r.Verdict == "ok" })
@@ -103,7 +116,7 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
 			defer cancel()
 			r := check.Report{Schema: check.Schema, Results: a.checkAll(ctx, &n, o, targets, all)}
-			if err := o.print(a.out, r); err != nil {
+			if err := o.print(a.out, a.err, r); err != nil {
 				return &exit{exitUnknown, err.Error(), ""}
 			}
 			if code := r.ExitCode(fail); code != 0 {

@@ -40,7 +40,7 @@ the report, and exits with 0 only if each got the verdict it was made for.`,
 			ctx, cancel := context.WithTimeout(c.Context(), 15*time.Second)
 			defer cancel()
 			r := check.Report{Schema: check.Schema, Results: d.Check(ctx, check.Options{Transcript: o.transcript})}
-			if err := o.print(a.out, r); err != nil {
+			if err := o.print(a.out, a.err, r); err != nil {
 				return err
 			}
 			return a.judgeDemo(d, r)
