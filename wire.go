@@ -350,7 +350,7 @@ func (w *Wire) note(from Side, b []byte) {
 	}
 	b = b[:min(len(b), transcriptData)]
 	if w.transcript == nil {
-		w.transcript, w.kept = make(Transcript, 0, 8), make([]byte, 0, 512)
+		w.transcript, w.kept = make(Transcript, 0, 6), make([]byte, 0, 256)
 	}
 	start := len(w.kept)
 	w.kept = append(w.kept, b...)
