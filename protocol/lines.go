@@ -164,3 +164,9 @@ func or(s, fallback string) string {
 	}
 	return s
 }
+
+// writeLF writes a line of a protocol whose lines end in LF alone.
+func writeLF(w *starttls.Wire, s string) error {
+	_, err := w.Write([]byte(s + "\n"))
+	return err
+}
