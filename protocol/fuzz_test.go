@@ -106,11 +106,17 @@ func dialogue(t testing.TB, p starttls.Protocol, side starttls.Side) []byte {
 	if _, err := p.Client(starttls.NewWire(ctx, nc, starttls.WireConfig{}), starttls.IfOffered); err != nil {
 		t.Fatalf("%s: %v", p.Info().Name, err)
 	}
-	if err := <-done; err != nil {
+	go a.Write(record) // what comes next; some servers' halves wait for it
+	err := <-done
+	a.Close()
+	if err != nil {
 		t.Fatalf("%s: %v", p.Info().Name, err)
 	}
 	return rec.said
 }
+
+// record is the beginning of a TLS record.
+var record = []byte("\x16\x03\x01")
 
 // recorder keeps what is written to a connection.
 type recorder struct {
