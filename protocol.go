@@ -46,7 +46,8 @@ type Info struct {
 	ImplicitTLS  int      // usual port of the form that begins with TLS; 0 if there is none
 	Implicit     []string // URL schemes of that form that are not Name plus "s"
 	ALPN         []string // protocol names offered in implicit TLS
-	ALPNRequired bool     // implicit TLS without agreement on one of them is an error
+	ALPNUpgraded bool     // they are offered in the upgrade too
+	ALPNRequired bool     // TLS that offered them without agreement on one is an error
 	Reference    string   // the specification: "RFC 3207"
 	Title        string   // what people call it: "SMTP between mail servers"
 
@@ -57,6 +58,7 @@ type Info struct {
 	Relay          bool   // used between servers, where TLS is opportunistic by default (MX on port 25)
 	LF             bool   // lines end in LF alone
 	Binary         bool   // the session is no text
+	MinVersion     uint16 // lowest TLS version that Reference allows; 0: no limit
 	MaxVersion     uint16 // highest TLS version that can be carried; 0: no limit
 	Greeting       string // what Conn.Greeted puts in the place of a greeting already read; "" if there is none
 }

@@ -217,7 +217,7 @@ func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *t
 		return handshakeError(timedOut(err, limit), peer)
 	}
 	info := c.protocol.Info()
-	if c.config.Mode == Implicit && info.ALPNRequired && tc.ConnectionState().NegotiatedProtocol == "" {
+	if info.ALPNRequired && offersALPN(c.config, info) && tc.ConnectionState().NegotiatedProtocol == "" {
 		return fmt.Errorf("the %s did not agree on the protocol name %q (ALPN)", peer, info.ALPN)
 	}
 	c.tls, c.Conn = tc, tc
@@ -251,12 +251,13 @@ func (c *Conn) clientTLS(info Info) *tls.Config {
 // must change: a server's copies would each have session ticket keys of their
 // own, and no session could be resumed.
 func baseTLS(cfg *Config, info Info) *tls.Config {
-	alpn := cfg.Mode == Implicit && len(info.ALPN) > 0 && (cfg.TLS == nil || len(cfg.TLS.NextProtos) == 0)
-	limit := info.MaxVersion != 0 && (cfg.TLS == nil || cfg.TLS.MaxVersion == 0 || cfg.TLS.MaxVersion > info.MaxVersion)
 	if cfg.TLS == nil {
 		cfg.TLS = new(tls.Config)
 	}
-	if !alpn && !limit {
+	alpn := offersALPN(cfg, info) && len(cfg.TLS.NextProtos) == 0
+	limit := info.MaxVersion != 0 && (cfg.TLS.MaxVersion == 0 || cfg.TLS.MaxVersion > info.MaxVersion)
+	least := cfg.TLS.MinVersion < info.MinVersion
+	if !alpn && !limit && !least {
 		return cfg.TLS
 	}
 	t := cfg.TLS.Clone()
@@ -266,7 +267,15 @@ func baseTLS(cfg *Config, info Info) *tls.Config {
 	if limit {
 		t.MaxVersion = info.MaxVersion
 	}
+	if least {
+		t.MinVersion = info.MinVersion
+	}
 	return t
+}
+
+// offersALPN reports whether p's names are offered in this handshake.
+func offersALPN(cfg *Config, info Info) bool {
+	return len(info.ALPN) > 0 && (cfg.Mode == Implicit || info.ALPNUpgraded)
 }
 
 // verifyLater has the certificate verified as ever, but keeps the result

@@ -338,7 +338,7 @@ func TestFloodsEnd(t *testing.T) {
 				} else {
 					_, err = p.Server(w, starttls.Hello{}, starttls.Offer{})
 				}
-				if err == nil && !(p.Info().EagerClient && side == starttls.ServerSide) {
+				if err == nil && len(w.Ahead()) == 0 && !(p.Info().EagerClient && side == starttls.ServerSide) { // what is ahead the core finds
 					t.Errorf("%s %s: no error", p.Info().Name, name)
 				}
 				if c.n > 1<<20+8192 {
