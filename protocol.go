@@ -52,6 +52,7 @@ type Info struct {
 	Title        string   // what people call it: "SMTP between mail servers"
 
 	ServerFirst    bool   // the server speaks first
+	Unadvertised   bool   // whether there is TLS shows only when it is asked for (PostgreSQL, LDAP)
 	EagerClient    bool   // the ClientHello follows the request unprompted (MySQL)
 	SpeaksAfterTLS bool   // the server introduces itself again inside TLS (ManageSieve)
 	HelloInTLS     bool   // offering TLS inside TLS is forbidden by Reference

@@ -17,7 +17,7 @@ type amqp struct{}
 
 func (amqp) Info() starttls.Info {
 	return starttls.Info{
-		Name: "amqp", Port: 5672, ImplicitTLS: 5671, Title: "AMQP 1.0, messages", Reference: "OASIS AMQP 1.0 part 5", Binary: true,
+		Name: "amqp", Port: 5672, ImplicitTLS: 5671, Title: "AMQP 1.0, messages", Reference: "OASIS AMQP 1.0 part 5", Binary: true, Unadvertised: true,
 	}
 }
 

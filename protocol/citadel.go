@@ -16,7 +16,7 @@ type citadel struct{}
 func (citadel) Info() starttls.Info {
 	return starttls.Info{
 		Name: "citadel", Port: 504, Title: "Citadel, groupware", Reference: "Citadel protocol, STLS",
-		ServerFirst: true, LF: true, Greeting: "200 ready\n",
+		ServerFirst: true, LF: true, Unadvertised: true, Greeting: "200 ready\n",
 	}
 }
 

@@ -18,7 +18,7 @@ type kerberos struct{}
 
 func (kerberos) Info() starttls.Info {
 	return starttls.Info{
-		Name: "kerberos", Aliases: []string{"kdc", "krb5"}, Port: 88, Title: "Kerberos, the KDC", Reference: "RFC 6251", Binary: true,
+		Name: "kerberos", Aliases: []string{"kdc", "krb5"}, Port: 88, Title: "Kerberos, the KDC", Reference: "RFC 6251", Binary: true, Unadvertised: true,
 	}
 }
 

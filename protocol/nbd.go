@@ -16,7 +16,7 @@ type nbd struct{}
 
 func (nbd) Info() starttls.Info {
 	return starttls.Info{
-		Name: "nbd", Port: 10809, Title: "NBD, block devices", Reference: "NBD protocol, STARTTLS", ServerFirst: true, Binary: true,
+		Name: "nbd", Port: 10809, Title: "NBD, block devices", Reference: "NBD protocol, STARTTLS", ServerFirst: true, Binary: true, Unadvertised: true,
 		Greeting: nbdGreeting,
 	}
 }

@@ -15,7 +15,7 @@ type nut struct{}
 
 func (nut) Info() starttls.Info {
 	return starttls.Info{
-		Name: "nut", Aliases: []string{"upsd", "ups"}, Port: 3493, Title: "NUT, power supplies", Reference: "RFC 9271", LF: true,
+		Name: "nut", Aliases: []string{"upsd", "ups"}, Port: 3493, Title: "NUT, power supplies", Reference: "RFC 9271", LF: true, Unadvertised: true,
 	}
 }
 

@@ -20,7 +20,7 @@ type postgresql struct{}
 func (postgresql) Info() starttls.Info {
 	return starttls.Info{
 		Name: "postgresql", Aliases: []string{"postgres", "pgsql"}, Port: 5432, ImplicitTLS: 5432,
-		ALPN: []string{"postgresql"}, ALPNRequired: true, Binary: true,
+		ALPN: []string{"postgresql"}, ALPNRequired: true, Binary: true, Unadvertised: true,
 		Title: "PostgreSQL", Reference: "PostgreSQL protocol 3.0, SSL session encryption",
 	}
 }
