@@ -36,7 +36,7 @@ func (c *Conn) phase(ctx context.Context, nc net.Conn, side Side, limit time.Dur
 	nc.SetDeadline(now.Add(limit))
 	wire := NewWire(ctx, nc, WireConfig{
 		Side: side, ServerName: c.config.serverName(), LocalName: c.config.LocalName, Limits: c.config.Limits,
-		TLS: c.tls != nil, OnAsk: c.config.OnAsk, OnGoAhead: c.config.OnGoAhead,
+		TLS: c.tls != nil, Upgraded: c.tls != nil && c.config.Mode != Implicit, OnAsk: c.config.OnAsk, OnGoAhead: c.config.OnGoAhead,
 	})
 	return &phase{c, ctx, nc, wire, now, limit}
 }

@@ -42,6 +42,7 @@ type WireConfig struct {
 	LocalName  string // see Wire.LocalName
 	Limits     Limits
 	TLS        bool // the connection is inside TLS already: marks the transcript
+	Upgraded   bool // and came there by a request on this connection; see Wire.Upgraded
 
 	// NoTranscript keeps none: for sessions, where secrets are said.
 	NoTranscript bool
@@ -122,6 +123,10 @@ func (w *Wire) RemoteAddr() net.Addr { return w.conn.RemoteAddr() }
 
 // TLS reports whether the wire runs inside TLS.
 func (w *Wire) TLS() bool { return w.cfg.TLS }
+
+// Upgraded reports whether the wire runs inside TLS that was asked for on this
+// connection, so that whatever was said in clear on the way is not said again.
+func (w *Wire) Upgraded() bool { return w.cfg.Upgraded }
 
 // ReadLine reads up to and including LF and returns the line without its CRLF
 // or LF. A line longer than the limit, one line too many, and a NUL are errors.

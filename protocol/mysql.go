@@ -134,11 +134,11 @@ func myHandshake(flags uint32) []byte {
 }
 
 // Probe signs in as a user that does not exist and reads how it is turned away.
-// The session is used up by it. It presumes that the greeting came before TLS.
+// The session is used up by it.
 func (mysql) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
 	seq, flags := byte(2), uint32(mySSL)
-	if !w.TLS() {
+	if !w.Upgraded() {
 		seq, flags = 1, 0
 	}
 	body := append(myHandshake(flags), "starttls-probe\x00\x00"+myNative+"\x00"...)

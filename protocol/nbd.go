@@ -100,7 +100,7 @@ func (nbd) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
 func (nbd) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
 	ask := nbdOption(nbdList)
-	if !w.TLS() {
+	if !w.Upgraded() {
 		ask = append([]byte(nbdFlags), ask...)
 	}
 	if _, err := w.Write(ask); err != nil {
