@@ -84,7 +84,7 @@ func issue(ca *testca.CA, kind certificate) (tls.Certificate, error) {
 		}
 		return signItself(leaf)
 	}
-	return ca.Issue(nil, serverName, domain)
+	return ca.Issue(nil, serverName, domain, "localhost") // the last for CUPS
 }
 
 // signItself replaces the issuer of a certificate by its own key.

@@ -62,6 +62,7 @@ var (
 	sharedINN      = shared(func(t testing.TB) *inn { return startINN(t, innOptions{}) })
 	sharedInspIRCd = shared(func(t testing.TB) *inspircd { return startInspIRCd(t, inspircdOptions{}) })
 	sharedPostgres = shared(func(t testing.TB) *postgresql { return startPostgreSQL(t, postgresqlOptions{}) })
+	sharedCUPS     = shared(startCUPS)
 	sharedNATS     = shared(startNATS)
 	sharedNBDKit   = shared(startNBDKit)
 	sharedMariaDB  = shared(func(t testing.TB) *mariadb { return startMariaDB(t, mariadbOptions{}) })
