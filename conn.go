@@ -38,6 +38,7 @@ type Conn struct {
 	tls        *tls.Conn
 	protocol   Protocol
 	config     *Config
+	side       Side
 	level      Level
 	unverified error
 	fallback   error
@@ -110,13 +111,30 @@ func (c *Conn) Probe(ctx context.Context) (Hello, error) {
 	if !ok {
 		return Hello{}, c.fail(StageSession, fmt.Errorf("%s can not be probed", c.protocol.Info().Name))
 	}
-	ph := c.phase(ctx, c.Conn, ClientSide, c.config.Timeouts.Handshake)
+	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Handshake)
 	h, err := p.Probe(ph.wire)
 	c.inside = h
 	if err := ph.end(err); err != nil {
 		return h, c.fail(StageSession, err)
 	}
 	return h, nil
+}
+
+// Wire returns a Wire over the session, as a [Host] or an [Authenticator] wants
+// it: at the resume point, with the limits of the cleartext phase and without a
+// transcript. Release it when done; read and write through c no more while it
+// is in use.
+func (c *Conn) Wire(ctx context.Context) *Wire {
+	cfg := c.wireConfig()
+	cfg.NoTranscript = true
+	return NewWire(ctx, c, cfg)
+}
+
+func (c *Conn) wireConfig() WireConfig {
+	return WireConfig{
+		Side: c.side, ServerName: c.config.serverName(), LocalName: c.config.LocalName, Limits: c.config.Limits,
+		TLS: c.tls != nil, Upgraded: c.tls != nil && c.config.Mode != Implicit, Before: &c.before,
+	}
 }
 
 // CloseWrite tells the peer that nothing more will be written: by TLS's

@@ -163,7 +163,7 @@ func demoServer(p starttls.Protocol) (addr string, ca *testca.CA) {
 		}
 		defer conn.Close()
 		if h, ok := p.(starttls.Host); ok {
-			h.Serve(starttls.NewWire(context.Background(), conn, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true}), starttls.Hello{}, nil)
+			h.Serve(conn.(*starttls.Conn).Wire(context.Background()), starttls.Hello{}, nil)
 		}
 	}()
 	return tcp.Addr().String(), ca

@@ -31,13 +31,12 @@ type phase struct {
 }
 
 // phase begins one over nc, inside TLS if c has it by now.
-func (c *Conn) phase(ctx context.Context, nc net.Conn, side Side, limit time.Duration) *phase {
+func (c *Conn) phase(ctx context.Context, nc net.Conn, limit time.Duration) *phase {
 	now := time.Now()
 	nc.SetDeadline(now.Add(limit))
-	wire := NewWire(ctx, nc, WireConfig{
-		Side: side, ServerName: c.config.serverName(), LocalName: c.config.LocalName, Limits: c.config.Limits,
-		TLS: c.tls != nil, Upgraded: c.tls != nil && c.config.Mode != Implicit, OnAsk: c.config.OnAsk, OnGoAhead: c.config.OnGoAhead,
-	})
+	cfg := c.wireConfig()
+	cfg.OnAsk, cfg.OnGoAhead = c.config.OnAsk, c.config.OnGoAhead
+	wire := NewWire(ctx, nc, cfg)
 	return &phase{c, ctx, nc, wire, now, limit}
 }
 
@@ -102,7 +101,7 @@ func (c *Conn) client(ctx context.Context) (Stage, error) {
 	if c.config.Mode == None {
 		return StageCleartext, c.clientCleartext(ctx, NoAsk)
 	}
-	if err := c.handshake(ctx, ClientSide, func(nc net.Conn) *tls.Conn { return tls.Client(nc, c.clientTLS(info)) }); err != nil {
+	if err := c.handshake(ctx, func(nc net.Conn) *tls.Conn { return tls.Client(nc, c.clientTLS(info)) }); err != nil {
 		return StageHandshake, err
 	}
 	return StageSession, c.clientInside(ctx, info)
@@ -111,7 +110,7 @@ func (c *Conn) client(ctx context.Context) (Stage, error) {
 // clientCleartext speaks the client's half and holds the boundary: no byte that
 // came before the handshake may be read after it.
 func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
-	ph := c.phase(ctx, c.Conn, ClientSide, c.config.Timeouts.Cleartext)
+	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	h, err := c.protocol.Client(ph.wire, ask)
 	c.before = h
 	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 {
@@ -129,7 +128,7 @@ func (c *Conn) clientInside(ctx context.Context, info Info) error {
 	if !(implicit && info.ServerFirst) && !info.SpeaksAfterTLS && !settles {
 		return nil
 	}
-	ph := c.phase(ctx, c.Conn, ClientSide, c.config.Timeouts.Handshake)
+	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Handshake)
 	var err error
 	if implicit && info.ServerFirst || info.SpeaksAfterTLS {
 		c.inside, err = c.protocol.Client(ph.wire, NoAsk)
@@ -141,7 +140,7 @@ func (c *Conn) clientInside(ctx context.Context, info Info) error {
 }
 
 func newServer(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn, error) {
-	c := &Conn{Conn: nc, protocol: p, config: cfg}
+	c := &Conn{Conn: nc, protocol: p, config: cfg, side: ServerSide}
 	stage, err := c.server(ctx)
 	if err != nil {
 		nc.Close()
@@ -167,13 +166,13 @@ func (c *Conn) server(ctx context.Context) (Stage, error) {
 			return StageCleartext, nil
 		}
 	}
-	if err := c.handshake(ctx, ServerSide, func(nc net.Conn) *tls.Conn { return tls.Server(nc, baseTLS(c.config, info)) }); err != nil {
+	if err := c.handshake(ctx, func(nc net.Conn) *tls.Conn { return tls.Server(nc, baseTLS(c.config, info)) }); err != nil {
 		return StageHandshake, err
 	}
 	if c.config.Mode != Implicit && !info.SpeaksAfterTLS {
 		return StageSession, nil
 	}
-	ph := c.phase(ctx, c.Conn, ServerSide, c.config.Timeouts.Handshake)
+	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Handshake)
 	_, err := c.protocol.Server(ph.wire, c.config.Hello, Offer{Mode: NoOffer})
 	return StageSession, ph.end(err)
 }
@@ -181,7 +180,7 @@ func (c *Conn) server(ctx context.Context) (Stage, error) {
 // serverCleartext speaks the server's half and holds the boundary: behind the
 // request for TLS only a TLS record may have been read.
 func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
-	ph := c.phase(ctx, c.Conn, ServerSide, c.config.Timeouts.Cleartext)
+	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	out, err := c.protocol.Server(ph.wire, c.config.Hello, offer)
 	c.outcome = out
 	if ahead := ph.wire.Ahead(); err == nil && out.TLS && len(ahead) > 0 && !startsRecord(ahead) {
@@ -202,7 +201,7 @@ func startsRecord(b []byte) bool {
 
 // handshake puts TLS on c. A failure ends the connection; crypto/tls has sent
 // its alert, and nothing else is written.
-func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *tls.Conn) error {
+func (c *Conn) handshake(ctx context.Context, layer func(net.Conn) *tls.Conn) error {
 	start := time.Now()
 	limit := c.config.Timeouts.Handshake
 	c.Conn.SetDeadline(start.Add(limit))
@@ -212,7 +211,7 @@ func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *t
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	peer := ClientSide + ServerSide - side
+	peer := ClientSide + ServerSide - c.side
 	if err != nil {
 		return handshakeError(timedOut(err, limit), peer)
 	}
@@ -222,10 +221,10 @@ func (c *Conn) handshake(ctx context.Context, side Side, layer func(net.Conn) *t
 	}
 	c.tls, c.Conn = tc, tc
 	c.level = LevelVerify
-	if side == ClientSide && (c.config.TLS != nil && c.config.TLS.InsecureSkipVerify || c.unverified != nil) {
+	if c.side == ClientSide && (c.config.TLS != nil && c.config.TLS.InsecureSkipVerify || c.unverified != nil) {
 		c.level = LevelEncrypt
 	}
-	if side == ServerSide && len(tc.ConnectionState().VerifiedChains) == 0 {
+	if c.side == ServerSide && len(tc.ConnectionState().VerifiedChains) == 0 {
 		c.level = LevelEncrypt
 	}
 	return tc.SetDeadline(time.Time{})

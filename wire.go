@@ -41,8 +41,9 @@ type WireConfig struct {
 	ServerName string // see Wire.ServerName
 	LocalName  string // see Wire.LocalName
 	Limits     Limits
-	TLS        bool // the connection is inside TLS already: marks the transcript
-	Upgraded   bool // and came there by a request on this connection; see Wire.Upgraded
+	TLS        bool   // the connection is inside TLS already: marks the transcript
+	Upgraded   bool   // and came there by a request on this connection; see Wire.Upgraded
+	Before     *Hello // what was learned on the way to TLS; see Wire.Before
 
 	// NoTranscript keeps none: for sessions, where secrets are said.
 	NoTranscript bool
@@ -127,6 +128,16 @@ func (w *Wire) TLS() bool { return w.cfg.TLS }
 // Upgraded reports whether the wire runs inside TLS that was asked for on this
 // connection, so that whatever was said in clear on the way is not said again.
 func (w *Wire) Upgraded() bool { return w.cfg.Upgraded }
+
+// Before is what the server said for itself in clear before the upgrade, on the
+// client's side. An attacker can have written it: nothing may hang on it but the
+// choice of what to try next.
+func (w *Wire) Before() Hello {
+	if w.cfg.Before == nil {
+		return Hello{}
+	}
+	return *w.cfg.Before
+}
 
 // ReadLine reads up to and including LF and returns the line without its CRLF
 // or LF. A line longer than the limit, one line too many, and a NUL are errors.

@@ -104,7 +104,7 @@ func (b *bed) upgrade(p starttls.Protocol) connect {
 			func(nc net.Conn) (net.Conn, error) {
 				c, err := starttls.Server(context.Background(), nc, p, sc)
 				if err == nil && settles {
-					w := starttls.NewWire(context.Background(), c, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true})
+					w := c.Wire(context.Background())
 					go p.(starttls.Host).Serve(w, starttls.Hello{}, nil)
 				}
 				return c, err

@@ -36,7 +36,7 @@ func serve(t *testing.T, p starttls.Protocol, cfg *starttls.Config) Target {
 			}
 			go func() {
 				defer nc.Close()
-				w := starttls.NewWire(context.Background(), nc, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true})
+				w := nc.(*starttls.Conn).Wire(context.Background())
 				p.(starttls.Host).Serve(w, cfg.Hello, nil)
 			}()
 		}

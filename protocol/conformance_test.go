@@ -57,7 +57,7 @@ func upgradeOver(ctx context.Context, p starttls.Protocol, client, server *start
 			return
 		}
 		if serr == nil { // what follows TLS needs somebody to talk to
-			w := starttls.NewWire(ctx, sc, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true})
+			w := sc.Wire(ctx)
 			p.(starttls.Host).Serve(w, starttls.Hello{}, nil)
 		}
 	})
@@ -390,7 +390,7 @@ func TestNoTLSNoConnection(t *testing.T) {
 				go func() {
 					// Hiding may end at the resume point; the client must not take it for more.
 					if sc, err := starttls.Server(ctx, b, p, &scfg); err == nil {
-						w := starttls.NewWire(ctx, sc, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true})
+						w := sc.Wire(ctx)
 						p.(starttls.Host).Serve(w, starttls.Hello{}, nil)
 						sc.Close()
 					}

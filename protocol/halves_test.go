@@ -57,7 +57,7 @@ func host(t testing.TB, p starttls.Protocol, cfg *starttls.Config) *meeting {
 		m.conn, m.err = starttls.Server(context.Background(), nc, p, cfg)
 		close(m.upgraded)
 		if m.err == nil {
-			w := starttls.NewWire(context.Background(), m.conn, starttls.WireConfig{Side: starttls.ServerSide, TLS: m.conn.TLS() != nil, NoTranscript: true, ServerName: cfg.ServerName})
+			w := m.conn.Wire(context.Background())
 			m.served <- p.(starttls.Host).Serve(w, cfg.Hello, func(l starttls.Leak) { m.leaks = append(m.leaks, l) })
 			m.conn.Close()
 		}

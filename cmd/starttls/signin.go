@@ -103,7 +103,7 @@ func authenticate(ctx context.Context, conn *starttls.Conn, client sasl.Client) 
 	if err != nil {
 		return err
 	}
-	w := starttls.NewWire(ctx, conn, starttls.WireConfig{TLS: true, NoTranscript: true, LocalName: localName()})
+	w := conn.Wire(ctx)
 	defer w.Release()
 	if err := p.Authenticate(w, mechanism, initial, client.Next); err != nil {
 		return err

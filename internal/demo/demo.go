@@ -168,7 +168,7 @@ func (d *Demo) sessionsOf(ctx context.Context, l net.Listener, p starttls.Protoc
 			defer nc.Close()
 			c := nc.(*starttls.Conn)
 			c.SetDeadline(time.Now().Add(10 * time.Minute))
-			w := starttls.NewWire(ctx, c, starttls.WireConfig{Side: starttls.ServerSide, TLS: c.TLS() != nil, NoTranscript: true, ServerName: Name})
+			w := c.Wire(ctx)
 			defer w.Release()
 			if h, ok := p.(starttls.Host); ok {
 				h.Serve(w, cfg.Hello, nil)

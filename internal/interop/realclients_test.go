@@ -53,7 +53,7 @@ func serve(t testing.TB, scheme string) *ours {
 			}
 			go func() {
 				defer nc.Close()
-				w := starttls.NewWire(context.Background(), nc, starttls.WireConfig{Side: starttls.ServerSide, TLS: true, NoTranscript: true, ServerName: serverName})
+				w := nc.(*starttls.Conn).Wire(context.Background())
 				p.(starttls.Host).Serve(w, starttls.Hello{}, o.note)
 			}()
 		}
