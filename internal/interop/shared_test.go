@@ -65,5 +65,6 @@ var (
 	sharedCUPS     = shared(startCUPS)
 	sharedNATS     = shared(startNATS)
 	sharedNBDKit   = shared(startNBDKit)
+	sharedTigerVNC = shared(startTigerVNC)
 	sharedMariaDB  = shared(func(t testing.TB) *mariadb { return startMariaDB(t, mariadbOptions{}) })
 )
