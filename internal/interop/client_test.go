@@ -47,6 +47,7 @@ var services = []service{
 	{server: "CUPS", scheme: "http", name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
 	{server: "CUPS", scheme: "ipp", name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
 	{server: "TigerVNC", scheme: "vnc", addr: func(t testing.TB) string { return sharedTigerVNC(t).VNC }},
+	{server: "xrdp", scheme: "rdp", addr: func(t testing.TB) string { return sharedXRDP(t).RDP }},
 	{server: "nats-server", scheme: "nats", addr: func(t testing.TB) string { return sharedNATS(t).NATS }},
 	{server: "nbdkit", scheme: "nbd", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedNBDKit(t).NBD }},
 	{server: "MariaDB", scheme: "mysql", addr: func(t testing.TB) string { return sharedMariaDB(t).MySQL }},

@@ -66,5 +66,6 @@ var (
 	sharedNATS     = shared(startNATS)
 	sharedNBDKit   = shared(startNBDKit)
 	sharedTigerVNC = shared(startTigerVNC)
+	sharedXRDP     = shared(startXRDP)
 	sharedMariaDB  = shared(func(t testing.TB) *mariadb { return startMariaDB(t, mariadbOptions{}) })
 )
