@@ -16,7 +16,7 @@ import (
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [Settler], [Prober],
-// [Authenticator], [Host].
+// [Authenticator], [Injector], [Host].
 type Protocol interface {
 	Info() Info
 
@@ -134,6 +134,29 @@ type Prober interface {
 type Authenticator interface {
 	Authenticate(w *Wire, mechanism string, initial []byte, next func(challenge []byte) ([]byte, error)) error
 }
+
+// An Injector makes the bytes of an injection test: a command that is sent in
+// clear behind the request for TLS and must never be answered inside TLS
+// (CVE-2011-0411 and its kin; RFC 3207, section 6).
+type Injector interface {
+	// Injection makes them for the server of that name. marker is eight capital
+	// letters and digits, a letter first, that no other reply can hold.
+	Injection(serverName, marker string) Injection
+}
+
+// Injection is one injection test. Both commands are harmless, sign nobody in,
+// and have replies that can be told apart from all else a server says.
+type Injection struct {
+	Probe   []byte // said in clear behind the request for TLS
+	Control []byte // asked inside TLS, at the resume point; its reply proves that the session lives
+	// Classify tells what is in all that the server has said inside TLS so far,
+	// and, of what it said in clear, whether it holds a reply to Probe.
+	Classify func(said []byte) Reply
+}
+
+// Reply tells which answers have come, each in whole or far enough to be
+// recognised.
+type Reply struct{ Probe, Control bool }
 
 // A Host can serve a minimal session from the resume point on: enough for a
 // client to see that it works, to sign in and to leave. Every sign-in is

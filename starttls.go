@@ -92,6 +92,11 @@ type Config struct {
 	// connections beyond that wait to be accepted. 0: 1000.
 	MaxPending int
 
+	// Bare makes a client stop at the end of the handshake: nothing is read or
+	// said inside TLS, not even what the protocol says there by itself. It is for
+	// tests that look at a server's first words.
+	Bare bool
+
 	// OnAsk and OnGoAhead are for tests; see WireConfig.
 	OnAsk, OnGoAhead func(msg []byte) []Segment
 }

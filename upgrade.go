@@ -125,7 +125,7 @@ func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
 func (c *Conn) clientInside(ctx context.Context, info Info) error {
 	implicit := c.config.Mode == Implicit
 	settler, settles := c.protocol.(Settler)
-	if !(implicit && info.ServerFirst) && !info.SpeaksAfterTLS && !settles {
+	if c.config.Bare || !(implicit && info.ServerFirst) && !info.SpeaksAfterTLS && !settles {
 		return nil
 	}
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Handshake)
