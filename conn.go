@@ -42,6 +42,7 @@ type Conn struct {
 	level      Level
 	unverified error
 	fallback   error
+	asked      bool
 	before     Hello
 	inside     Hello
 	outcome    Outcome
@@ -155,6 +156,6 @@ func (c *Conn) CloseWrite() error {
 
 // fail describes a failure with what is known of the connection by then.
 func (c *Conn) fail(s Stage, err error) *Error {
-	return &Error{Protocol: c.protocol.Info().Name, Addr: remote(c.Conn), Stage: s, Err: err,
+	return &Error{Protocol: c.protocol.Info().Name, Addr: remote(c.Conn), Stage: s, Err: err, Asked: c.asked,
 		Before: c.before, Transcript: c.transcript, Timings: c.timings}
 }

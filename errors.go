@@ -29,6 +29,8 @@ var (
 	ErrAlreadyAuthenticated = errors.New("the server opened a session that is already signed in, where TLS can not be asked for")
 	// ErrNotUpgraded: the client went on, or left, without TLS where it was required.
 	ErrNotUpgraded = errors.New("the client did not ask for TLS")
+	// ErrNoObject: what a Test is about does not exist on this server.
+	ErrNoObject = errors.New("there is nothing to test here")
 	// ErrMode: the mode has no meaning for the function called.
 	ErrMode = errors.New("mode not possible here")
 )
@@ -41,6 +43,7 @@ type Error struct {
 	Stage    Stage
 	Err      error
 
+	Asked      bool       // TLS had been asked for
 	Before     Hello      // what the server had said in cleartext; untrusted
 	Transcript Transcript // what was said until then, secrets left out
 	Timings    Timings

@@ -16,7 +16,7 @@ import (
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [Settler], [Prober],
-// [Authenticator], [Injector], [Host].
+// [Authenticator], [Injector], [Tester], [Host].
 type Protocol interface {
 	Info() Info
 
@@ -50,18 +50,33 @@ type Info struct {
 	ALPNRequired bool     // TLS that offered them without agreement on one is an error
 	Reference    string   // the specification: "RFC 3207"
 	Title        string   // what people call it: "SMTP between mail servers"
+	Role         Role     // who uses the usual port, which decides how grave a fault is
 
 	ServerFirst    bool   // the server speaks first
 	Unadvertised   bool   // whether there is TLS shows only when it is asked for (PostgreSQL, LDAP)
 	EagerClient    bool   // the ClientHello follows the request unprompted (MySQL)
 	SpeaksAfterTLS bool   // the server introduces itself again inside TLS (ManageSieve)
 	HelloInTLS     bool   // offering TLS inside TLS is forbidden by Reference
-	Relay          bool   // used between servers, where TLS is opportunistic by default (MX on port 25)
+	ClearAfterTLS  bool   // Reference lets a session go on in clear after the end of TLS (LDAP)
+	Unordered      bool   // answers may come in another order than their questions
 	LF             bool   // lines end in LF alone
 	Binary         bool   // the session is no text
 	MinVersion     uint16 // lowest TLS version that Reference allows; 0: no limit
 	MaxVersion     uint16 // highest TLS version that can be carried; 0: no limit
 	Greeting       string // what Conn.Greeted puts in the place of a greeting already read; "" if there is none
+}
+
+// Role is who uses a port, and so what cleartext costs there.
+type Role int
+
+const (
+	Access Role = iota // clients sign in or ask: without TLS nothing should pass
+	Relay              // servers among themselves, where TLS is opportunistic by default (an MX on port 25)
+	Public             // content that anyone may read, whose secure form has another port (HTTP)
+)
+
+func (r Role) String() string {
+	return [...]string{"access", "relay", "public"}[r]
 }
 
 // Ask says under which condition a client asks for TLS.
@@ -157,6 +172,30 @@ type Injection struct {
 // Reply tells which answers have come, each in whole or far enough to be
 // recognised.
 type Reply struct{ Probe, Control bool }
+
+// A Tester has tests of servers that only its protocol has: of the sequence of
+// commands around the upgrade, of what is taken in clear, of what is kept
+// across it.
+type Tester interface{ Tests() []Test }
+
+// Test is one of them. Its words for people stand in check's catalogue, under
+// ID. A nil Before says nothing.
+type Test struct {
+	ID    string // of the finding
+	Level int    // 1: what any client says; 2: an active probe; 3: signs in with random credentials, or begins a transaction
+	Clear bool   // Run begins at the resume point in clear; else right behind the handshake, before anything is said
+	// Before says something in clear before the request for TLS, and reads the
+	// answers. Where it finds that the test has no object it returns ErrNoObject.
+	Before func(w *Wire) error
+	// Run speaks the test and judges it. An error means that nothing can be told.
+	Run func(w *Wire) (Verdict, error)
+}
+
+// Verdict is what a Test found. Detail says it in words, and may be empty.
+type Verdict struct {
+	Fault  bool
+	Detail string
+}
 
 // A Host can serve a minimal session from the resume point on: enough for a
 // client to see that it works, to sign in and to leave. Every sign-in is

@@ -97,8 +97,9 @@ type Config struct {
 	// tests that look at a server's first words.
 	Bare bool
 
-	// OnAsk and OnGoAhead are for tests; see WireConfig.
+	// OnAsk, OnGoAhead and BeforeAsk are for tests; see WireConfig.
 	OnAsk, OnGoAhead func(msg []byte) []Segment
+	BeforeAsk        func(w *Wire) error
 }
 
 // Timeouts bounds the phases of one connection, each as a whole. 0 means the

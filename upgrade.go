@@ -35,7 +35,7 @@ func (c *Conn) phase(ctx context.Context, nc net.Conn, limit time.Duration) *pha
 	now := time.Now()
 	nc.SetDeadline(now.Add(limit))
 	cfg := c.wireConfig()
-	cfg.OnAsk, cfg.OnGoAhead = c.config.OnAsk, c.config.OnGoAhead
+	cfg.OnAsk, cfg.OnGoAhead, cfg.BeforeAsk = c.config.OnAsk, c.config.OnGoAhead, c.config.BeforeAsk
 	wire := NewWire(ctx, nc, cfg)
 	return &phase{c, ctx, nc, wire, now, limit}
 }
@@ -112,7 +112,7 @@ func (c *Conn) client(ctx context.Context) (Stage, error) {
 func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	h, err := c.protocol.Client(ph.wire, ask)
-	c.before = h
+	c.before, c.asked = h, ph.wire.Asked()
 	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 {
 		err = &InjectedError{From: ServerSide, Bytes: ahead}
 	}

@@ -52,6 +52,10 @@ type WireConfig struct {
 	// or grants it, into segments. With them a test injects bytes or delays
 	// them in any protocol. No segments means that nothing is written.
 	OnAsk, OnGoAhead func(msg []byte) []Segment
+
+	// BeforeAsk, when not nil, speaks on the wire right before the request for
+	// TLS is written: for tests of what a server keeps across the upgrade.
+	BeforeAsk func(w *Wire) error
 }
 
 // Segment is one write, made after a delay.
@@ -301,6 +305,11 @@ func (w *Wire) WriteLine(s string) error {
 // read is no answer to it and makes Ask fail with an InjectedError: a server
 // must not have answered before it was asked (CVE-2026-42246).
 func (w *Wire) Ask(msg []byte) error {
+	if w.cfg.BeforeAsk != nil {
+		if err := w.cfg.BeforeAsk(w); err != nil {
+			return err
+		}
+	}
 	if ahead := w.Ahead(); len(ahead) > 0 {
 		return &InjectedError{From: w.peer(), Bytes: ahead}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -112,15 +113,18 @@ func ids(r Result) (out []string) {
 	return out
 }
 
+// fixture is a server and how the attempt to upgrade it ends.
+type fixture struct {
+	target func() Target
+	out    Outcome
+}
+
 // The red fixtures: each finding of the catalogue on a server that has the
 // fault. The green one is the same server without it, which has none.
 func TestFindings(t *testing.T) {
 	ca := newCA(t)
 	good := func() *starttls.Config { return issue(t, ca, nil, name) }
-	fixtures := map[string]struct {
-		target func() Target
-		out    Outcome
-	}{
+	fixtures := map[string]fixture{
 		"not-offered": {func() Target {
 			return target(protocol.Submission, says(t, "220 x\r\n", "250 x\r\n", "502 no\r\n"))
 		}, NotOffered},
@@ -131,7 +135,7 @@ func TestFindings(t *testing.T) {
 			c := good()
 			c.Offer.Keyword = "X-NOTHING"
 			return serve(t, protocol.Submission, c)
-		}, Upgraded},
+		}, Stripped},
 		"refused": {func() Target {
 			c := good()
 			c.Offer.Mode = starttls.Decline
@@ -193,14 +197,16 @@ func TestFindings(t *testing.T) {
 		}, Upgraded},
 		"probe-failed": {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
 	}
-	green := Run(t.Context(), serve(t, protocol.Submission, good()), Options{Roots: ca.Pool(), Name: name})
+	maps.Copy(fixtures, strippingFixtures(t, good))
+	maps.Copy(fixtures, boundaryFixtures(t, good))
+	green := Run(t.Context(), serve(t, protocol.Submission, good()), Options{Roots: ca.Pool(), Name: name, Full: true})
 	if len(ids(green)) > 0 || green.Verdict != "ok" || green.Level != "verify" {
 		t.Errorf("the green fixture: %s %v", green.Verdict, ids(green))
 	}
 	for _, e := range catalogue {
 		f, ok := fixtures[e.id]
 		if !ok {
-			if e.access != Info {
+			if e.severity[0] != Info {
 				t.Errorf("%s has no red fixture", e.id)
 			}
 			continue
@@ -208,13 +214,13 @@ func TestFindings(t *testing.T) {
 		t.Run(e.id, func(t *testing.T) {
 			t.Parallel()
 			at := f.target()
-			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true})
+			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true})
 			if !slices.Contains(ids(r), e.id) {
 				t.Errorf("got %v, outcome %s, error %+v\n%s", ids(r), r.Outcome, r.Error, strings.Join(r.Transcript, "\n"))
 			}
 			for _, found := range r.Findings {
-				if relay := at.Protocol.Info().Relay; found.ID == e.id && found.Severity != map[bool]Severity{false: e.access, true: e.relay}[relay] {
-					t.Errorf("severity %s, relay: %v", found.Severity, relay)
+				if role := at.Protocol.Info().Role; found.ID == e.id && found.Severity != e.severity[role] {
+					t.Errorf("severity %s in the role %s", found.Severity, role)
 				}
 			}
 			if r.Outcome != f.out {

@@ -6,9 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"example.org/starttls"
@@ -16,7 +14,7 @@ import (
 
 // failed judges why there is no TLS. Where the server does not offer it, it is
 // asked all the same, and the connection returned if it agrees.
-func (r *run) failed(ctx context.Context, e *starttls.Error) *starttls.Conn {
+func (r *run) failed(ctx context.Context, v visit, e *starttls.Error) visit {
 	r.Error = describeError(e)
 	switch {
 	case errors.Is(e, context.Canceled): // by our own user
@@ -26,20 +24,20 @@ func (r *run) failed(ctx context.Context, e *starttls.Error) *starttls.Conn {
 	case e.Stage == starttls.StageDial:
 		r.noVerdict(Unreachable)
 	case e.Stage == starttls.StageCleartext:
-		return r.cleartextFailed(ctx, e)
+		return r.cleartextFailed(ctx, v, e)
 	case e.Stage == starttls.StageHandshake:
-		r.handshakeFailed(e)
-	case r.seen != nil:
-		r.negotiated(*r.seen)
+		r.handshakeFailed(v, e)
+	case v.seen != nil:
+		r.negotiated(*v.seen)
 		r.sessionFailed(e)
 	}
-	return nil
+	return v
 }
 
 // noVerdict says that nothing can be told of the server's TLS.
 func (r *run) noVerdict(o Outcome) { r.Outcome, r.unsure = o, true }
 
-func (r *run) cleartextFailed(ctx context.Context, e *starttls.Error) *starttls.Conn {
+func (r *run) cleartextFailed(ctx context.Context, v visit, e *starttls.Error) visit {
 	var refused *starttls.RefusedError
 	var injected *starttls.InjectedError
 	var reply *starttls.ReplyError
@@ -47,23 +45,23 @@ func (r *run) cleartextFailed(ctx context.Context, e *starttls.Error) *starttls.
 	evidence := r.lastLines(4)
 	switch {
 	case errors.Is(e, starttls.ErrNotOffered):
-		return r.notOffered(ctx, evidence)
+		return r.notOffered(ctx, v, evidence)
 	case errors.Is(e, starttls.ErrAlreadyAuthenticated):
 		r.Outcome = Refused
 		r.add("already-authenticated", "", evidence...)
 	case errors.As(e, &injected):
-		r.Outcome, r.StartTLS.Accepted = Injected, r.asked
+		r.Outcome, r.StartTLS.Accepted = Injected, e.Asked
 		r.add("reply-injected", injected.Error(), append(evidence, "S: "+starttls.Escape(string(injected.Bytes)))...)
 	case errors.As(e, &refused):
 		r.refused(e, refused, evidence)
 	case e.Timeout():
 		r.noVerdict(TimedOut)
-	case closed(e) && r.asked:
+	case closed(e) && e.Asked:
 		r.Outcome = Closed
 		r.add("closed", "", evidence...)
 	case closed(e):
 		r.noVerdict(Closed)
-	case (errors.As(e, &reply) || errors.As(e, &limit)) && r.asked:
+	case (errors.As(e, &reply) || errors.As(e, &limit)) && e.Asked:
 		r.Outcome = Refused
 		r.add("refused", e.Err.Error(), evidence...)
 	case errors.As(e, &reply), errors.As(e, &limit):
@@ -72,14 +70,14 @@ func (r *run) cleartextFailed(ctx context.Context, e *starttls.Error) *starttls.
 	default:
 		r.noVerdict(Unreachable)
 	}
-	return nil
+	return v
 }
 
 // handshakeFailed judges what came instead of TLS. A certificate may have been
 // seen all the same.
-func (r *run) handshakeFailed(e *starttls.Error) {
-	if r.seen != nil {
-		r.certificate(r.seen.PeerCertificates, r.options.Name)
+func (r *run) handshakeFailed(v visit, e *starttls.Error) {
+	if v.seen != nil {
+		r.certificate(v.seen.PeerCertificates, r.options.Name)
 	}
 	r.StartTLS.Accepted = !r.target.Implicit
 	var clear *starttls.CleartextError
@@ -100,11 +98,12 @@ func (r *run) handshakeFailed(e *starttls.Error) {
 }
 
 // sessionFailed judges a connection that TLS was reached on, and no session.
-func (r *run) sessionFailed(e *starttls.Error) {
+func (r *run) sessionFailed(e *starttls.Error) (lives bool) {
 	r.Error = describeError(e)
 	if !errors.Is(e, context.Canceled) {
 		r.add("probe-failed", "inside TLS: "+r.Error.Message)
 	}
+	return false
 }
 
 func describeError(e *starttls.Error) *Error {
@@ -119,38 +118,12 @@ func closed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// masked matches a capability that was overwritten, its length kept.
-var masked = regexp.MustCompile(`^(X{2,}[A-Z]?|\*{2,}|#{2,})\s*$`)
-
-// notOffered looks for the signs of an offer that was removed on the way.
-func (r *run) notOffered(ctx context.Context, evidence []string) *starttls.Conn {
-	r.Outcome = NotOffered
-	if i := slices.IndexFunc(r.StartTLS.Before, masked.MatchString); i >= 0 {
-		r.Outcome = Stripped
-		r.add("masked-keyword", "the server's list has "+strconv.Quote(r.StartTLS.Before[i])+" where a keyword should be", evidence...)
-	}
-	conn, err := r.dial(ctx, true, 0)
-	var e *starttls.Error
-	switch {
-	case err == nil:
-		r.Error = nil
-		r.add("offer-removed", "", lastLines(cleartext(conn.Transcript()), 4)...)
-		return conn
-	case errors.As(err, &e) && e.Stage == starttls.StageHandshake:
-		r.Outcome, r.StartTLS.Accepted = Stripped, true
-		r.add("offer-removed", "the server does not list TLS, yet it consents when asked; then the handshake fails: "+e.Err.Error(), lastLines(cleartext(e.Transcript), 4)...)
-	case r.Outcome == NotOffered:
-		r.add("not-offered", "", evidence...)
-	}
-	return nil
-}
-
 // refused tells a refusal of TLS from one of the whole connection.
 func (r *run) refused(e *starttls.Error, reply *starttls.RefusedError, evidence []string) {
 	switch {
-	case !r.asked && reply.Temporary:
+	case !e.Asked && reply.Temporary:
 		r.noVerdict(Throttled)
-	case !r.asked:
+	case !e.Asked:
 		r.noVerdict(Refused)
 	case !e.Before.Offered && !reply.Temporary: // a protocol in which one asks to learn of it
 		r.Outcome = NotOffered

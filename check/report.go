@@ -35,6 +35,7 @@ type Result struct {
 	Against      Against     `json:"against"`
 	Policy       Policy      `json:"policy"`
 	Milliseconds Times       `json:"milliseconds"`
+	Connections  int         `json:"connections"`          // made to the server in all
 	Transcript   []string    `json:"transcript,omitempty"` // only when asked for
 }
 
@@ -145,17 +146,37 @@ func (s Severity) AtLeast(t Severity) bool {
 	return slices.Index(severities, s) >= slices.Index(severities, t)
 }
 
-// Finding is one thing that a test found.
+// Verdict is what became of one test.
+type Verdict string
+
+// The verdicts.
+const (
+	Vulnerable   Verdict = "vulnerable"
+	Warn         Verdict = "warn"
+	Noted        Verdict = "info" // so, and no fault
+	Passed       Verdict = "ok"
+	Inconclusive Verdict = "inconclusive"
+	Skipped      Verdict = "skipped"
+)
+
+// verdicts are all of them, worst first.
+var verdicts = []Verdict{Vulnerable, Warn, Noted, Inconclusive, Skipped, Passed}
+
+// Finding is what one test found; a test that found nothing wrong has one too,
+// whose verdict says so and whose severity is info.
 type Finding struct {
 	ID         string   `json:"id"`
 	Severity   Severity `json:"severity"`
-	Verdict    string   `json:"verdict"` // vulnerable, warn, info, ok, inconclusive or skipped
+	Verdict    Verdict  `json:"verdict"`
 	Title      string   `json:"title"`
 	Detail     string   `json:"detail"`
 	Evidence   []string `json:"evidence"`
 	References []string `json:"references"`
 	Fix        string   `json:"fix"`
 }
+
+// bad reports whether f is about a fault.
+func (f Finding) bad() bool { return f.Verdict == Vulnerable || f.Verdict == Warn }
 
 // ExitCode is the exit code of the report. What is certain comes first: 1 where
 // a finding is at least as bad as failOn, else 3 where a target could not be
@@ -164,7 +185,7 @@ func (r Report) ExitCode(failOn Severity) int {
 	code := 0
 	for _, res := range r.Results {
 		for _, f := range res.Findings {
-			if f.Severity.AtLeast(failOn) && (f.Verdict == "vulnerable" || f.Verdict == "warn") {
+			if f.Severity.AtLeast(failOn) && f.bad() {
 				return 1
 			}
 		}

@@ -12,7 +12,7 @@ import (
 // asked for TLS is OPTIONS *, whose answer comes inside TLS; https, on a port of
 // its own, is the implicit form (RFC 9110, section 4.2.2).
 var HTTP = register(http{info: starttls.Info{
-	Name: "http", Aliases: []string{"www"}, Port: 80, ImplicitTLS: 443, ALPN: []string{"http/1.1"}, Title: "HTTP/1.1",
+	Name: "http", Aliases: []string{"www"}, Port: 80, ImplicitTLS: 443, ALPN: []string{"http/1.1"}, Title: "HTTP/1.1", Role: starttls.Public,
 	Reference: "RFC 2817", Unadvertised: true, SpeaksAfterTLS: true,
 }})
 

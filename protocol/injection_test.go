@@ -28,8 +28,8 @@ func TestInjectionTellsCarelessFromCareful(t *testing.T) {
 			t.Errorf("nothing said counts as %+v", r)
 		}
 		for name, keep := range map[string]func([]byte) []byte{
-			"careless": func(b []byte) []byte { return b },
-			"careful":  func([]byte) []byte { return nil },
+			"careless": hostile.All,
+			"careful":  nil,
 		} {
 			got := inject(t, p, client, server, in, keep)
 			want := starttls.Reply{Probe: name == "careless", Control: name == "careful"}
@@ -45,7 +45,7 @@ func TestInjectionTellsCarelessFromCareful(t *testing.T) {
 func inject(t *testing.T, p starttls.Protocol, client, server *starttls.Config, in starttls.Injection, keep func([]byte) []byte) starttls.Reply {
 	t.Helper()
 	a, b := loopback(t)
-	go hostile.Careless(context.Background(), b, p, server, keep)
+	go hostile.Serve(context.Background(), b, p, server, hostile.Fault{Keep: keep})
 	cfg := *client
 	cfg.Bare = true
 	cfg.OnAsk = func(msg []byte) []starttls.Segment {

@@ -61,7 +61,7 @@ func ByPort(port int) (p starttls.Protocol, implicit, ok bool) {
 	}
 	for _, q := range All() {
 		// What clients speak comes before what servers speak: 465 is submission's.
-		if q.Info().ImplicitTLS == port && (p == nil || p.Info().Relay) {
+		if q.Info().ImplicitTLS == port && (p == nil || p.Info().Role == starttls.Relay) {
 			p = q
 		}
 	}

@@ -19,7 +19,7 @@ type rpc struct{}
 
 func (rpc) Info() starttls.Info {
 	return starttls.Info{
-		Name: "rpc", Aliases: []string{"nfs", "sunrpc"}, Port: 2049, Title: "ONC RPC, NFS", Reference: "RFC 9289", Binary: true, Unadvertised: true,
+		Name: "rpc", Aliases: []string{"nfs", "sunrpc"}, Port: 2049, Title: "ONC RPC, NFS", Reference: "RFC 9289", Binary: true, Unadvertised: true, Unordered: true,
 		ALPN: []string{"sunrpc"}, ALPNUpgraded: true, ALPNRequired: true, MinVersion: tls.VersionTLS13,
 	}
 }

@@ -16,14 +16,14 @@ import (
 // on without TLS does so in the stream it has opened.
 var XMPPClient = register(xmpp{info: starttls.Info{
 	Name: "xmpp-client", Aliases: []string{"xmpp", "xmpp-c2s", "jabber"}, Port: 5222, ImplicitTLS: 5223, ALPN: []string{"xmpp-client"},
-	Title: "XMPP, instant messages", Reference: "RFC 6120", HelloInTLS: true,
+	Title: "XMPP, instant messages", Reference: "RFC 6120", HelloInTLS: true, Unordered: true,
 }, namespace: "jabber:client"})
 
 // XMPPServer is XMPP between servers, RFC 6120 section 5. Its modes Hide and
 // Optional are those of XMPPClient.
 var XMPPServer = register(xmpp{info: starttls.Info{
 	Name: "xmpp-server", Aliases: []string{"xmpp-s2s"}, Port: 5269, ImplicitTLS: 5270, ALPN: []string{"xmpp-server"},
-	Title: "XMPP between servers", Reference: "RFC 6120", HelloInTLS: true, Relay: true,
+	Title: "XMPP between servers", Reference: "RFC 6120", HelloInTLS: true, Unordered: true, Role: starttls.Relay,
 }, namespace: "jabber:server"})
 
 type xmpp struct {
@@ -79,7 +79,7 @@ func (p xmpp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error)
 // says it.
 func (p xmpp) open(w *starttls.Wire, h *starttls.Hello) (*xmlReader, error) {
 	from := ""
-	if p.info.Relay { // a client does not say in clear who it is (RFC 6120, section 4.7.1)
+	if p.info.Role == starttls.Relay { // a client does not say in clear who it is (RFC 6120, section 4.7.1)
 		from = " from='" + escapeXML(w.LocalName()) + "'"
 	}
 	header := fmt.Sprintf("<?xml version='1.0'?><stream:stream to='%s'%s version='1.0' xmlns='%s' xmlns:stream='%s'>",

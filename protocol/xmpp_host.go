@@ -51,7 +51,7 @@ func (p xmpp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 // if it was asked for by h.Auth.
 func (p xmpp) sessionFeatures(w *starttls.Wire, h starttls.Hello) string {
 	mechanisms, dialback := h.Auth, ""
-	if p.info.Relay {
+	if p.info.Role == starttls.Relay {
 		dialback = "<dialback xmlns='urn:xmpp:features:dialback'/>"
 	} else if mechanisms == nil && w.TLS() {
 		mechanisms = []string{"PLAIN"}

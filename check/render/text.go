@@ -124,8 +124,11 @@ func (p printer) result(r check.Result) {
 	fmt.Fprintf(p, "%s %s  %s\n", mark, show(r.Target), show(word))
 	p.facts(r)
 	for _, f := range r.Findings {
-		p.finding(f)
+		if f.Verdict != check.Passed && f.Verdict != check.Skipped {
+			p.finding(f)
+		}
 	}
+	p.fact("tests", tally(r.Findings))
 	for _, l := range r.Transcript {
 		fmt.Fprintf(p, "  %s\n", p.paint(dim, l))
 	}
@@ -170,6 +173,26 @@ func (p printer) facts(r check.Result) {
 	if r.Error != nil && r.Error.Hint != "" {
 		p.fact("hint", r.Error.Hint)
 	}
+}
+
+// tally says how the tests that found no fault went, and why one was skipped.
+func tally(findings []check.Finding) string {
+	n := map[check.Verdict]int{}
+	why := ""
+	for _, f := range findings {
+		n[f.Verdict]++
+		if f.Verdict == check.Skipped {
+			why = f.Detail
+		}
+	}
+	var out []string
+	if n[check.Passed] > 0 {
+		out = append(out, fmt.Sprintf("%d passed", n[check.Passed]))
+	}
+	if n[check.Skipped] > 0 {
+		out = append(out, fmt.Sprintf("%d skipped: %s", n[check.Skipped], why))
+	}
+	return strings.Join(out, ", ")
 }
 
 func (p printer) safe(s string) string {

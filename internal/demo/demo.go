@@ -132,7 +132,7 @@ func Start(ctx context.Context) (*Demo, error) {
 func victims() []starttls.Protocol {
 	return slices.DeleteFunc(protocol.All(), func(p starttls.Protocol) bool {
 		i := p.Info()
-		return !i.ServerFirst || i.Unadvertised || i.EagerClient || i.Binary || i.Relay || i.SpeaksAfterTLS
+		return !i.ServerFirst || i.Unadvertised || i.EagerClient || i.Binary || i.Role != starttls.Access || i.SpeaksAfterTLS
 	})
 }
 

@@ -1,0 +1,119 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"example.org/starttls"
+	"example.org/starttls/internal/hostile"
+	"example.org/starttls/protocol"
+)
+
+// faulty runs a server with the fault that f returns for each connection.
+func faulty(t *testing.T, p starttls.Protocol, cfg *starttls.Config, f func(nc *heard) hostile.Fault) Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			h := &heard{Conn: nc}
+			go hostile.Serve(context.Background(), h, p, cfg, f(h))
+		}
+	}()
+	return target(p, l.Addr())
+}
+
+// heard is a connection that remembers what was said to it.
+type heard struct {
+	net.Conn
+	mu   sync.Mutex
+	said []byte
+}
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.said = append(h.said, b[:n]...)
+	return n, err
+}
+
+func (h *heard) contains(s string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return bytes.Contains(h.said, []byte(s))
+}
+
+// boundaryFixtures are the red ones of the tests of the boundary.
+func boundaryFixtures(t *testing.T, good func() *starttls.Config) map[string]fixture {
+	with := func(p starttls.Protocol, f hostile.Fault) fixture {
+		return fixture{func() Target { return faulty(t, p, good(), func(*heard) hostile.Fault { return f }) }, Upgraded}
+	}
+	keeps := hostile.Fault{Keep: hostile.All}
+	return map[string]fixture{
+		"inject-segment":      with(protocol.SMTP, keeps),
+		"inject-delayed":      with(protocol.Submission, hostile.Fault{Keep: hostile.All, ReadsOn: true}),
+		"inject-after-ok":     with(protocol.LMTP, hostile.Fault{Keep: hostile.All, ReadsOn: true}),
+		"inject-partial-line": with(protocol.SMTP, keeps),
+		"inject-race":         with(protocol.SMTP, keeps),
+		"inject-prefix":       with(protocol.SMTP, hostile.Fault{Keep: hostile.All, OutputKept: true}),
+		"inject-parser": {func() Target { // drops what follows the request only where it is written as usual
+			return faulty(t, protocol.SMTP, good(), func(h *heard) hostile.Fault {
+				return hostile.Fault{Keep: func(b []byte) []byte {
+					if h.contains("STARTTLS\r\n") {
+						return nil
+					}
+					return b
+				}}
+			})
+		}, Upgraded},
+		"greeting-in-tls":      with(protocol.Submission, hostile.Fault{GreetsAgain: true}),
+		"clear-after-go-ahead": with(protocol.Submission, hostile.Fault{ClearInstead: true}),
+		"clear-in-tls":         with(protocol.Submission, hostile.Fault{ClearBetween: true}),
+		"clear-after-tls":      with(protocol.Submission, hostile.Fault{ClearAfter: true}),
+	}
+}
+
+// strippingFixtures are the red ones of what is done to the offer on the way.
+func strippingFixtures(t *testing.T, good func() *starttls.Config) map[string]fixture {
+	return map[string]fixture{
+		"request-rewritten": {func() Target {
+			return target(protocol.SMTP, says(t, "220 x\r\n", "250 x\r\n", "500 5.5.1 unrecognized \"XXXXXXXX\"\r\n"))
+		}, Stripped},
+		"offer-suspect": {func() Target { return suspect(t, good()) }, Stripped},
+	}
+}
+
+// suspect is a server whose greeting is overwritten, and which has no TLS on its
+// usual port but on that of the form that begins with it.
+func suspect(t *testing.T, cfg *starttls.Config) Target {
+	t.Helper()
+	cfg.Mode = starttls.Implicit
+	p := ported{Protocol: protocol.Submission, implicit: serve(t, protocol.Submission, cfg).Port}
+	at := target(p, says(t, "220 *******************\r\n", "250 x\r\n", "500 what\r\n", "500 what\r\n"))
+	p.port = at.Port
+	at.Protocol = p
+	return at
+}
+
+// ported is a protocol on other ports than its usual ones.
+type ported struct {
+	starttls.Protocol
+	port, implicit int
+}
+
+func (p ported) Info() starttls.Info {
+	i := p.Protocol.Info()
+	i.Port, i.ImplicitTLS = p.port, p.implicit
+	return i
+}

@@ -1,0 +1,102 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"example.org/starttls"
+)
+
+// test is one thing to try on a server whose session inside TLS lives.
+type test struct {
+	id    string
+	level Level
+	full  bool // only where everything is asked for
+	times int  // how often it is tried; the worst counts
+	try   func(ctx context.Context, r *run) trial
+}
+
+// trial is what one try found.
+type trial struct {
+	verdict  Verdict
+	severity Severity // "": as the catalogue has it
+	detail   string
+	evidence []string
+}
+
+// sideBySide is how many tests run at a time.
+const sideBySide = 6
+
+// tests runs all tests that the options ask for, side by side, and takes down
+// what they found in the order they stand in.
+func (r *run) tests(ctx context.Context) {
+	todo := []test{{id: "old-tls", level: Handshake, try: func(ctx context.Context, r *run) trial { return r.oldVersions(ctx) }}}
+	if r.options.Level >= ActiveProbes {
+		todo = append(todo, r.boundaryTests(ctx)...)
+	}
+	todo = append(todo, r.protocolTests()...)
+	todo = slices.DeleteFunc(todo, func(t test) bool { return t.level > r.options.Level || t.full && !r.options.Full })
+	trials := make([][]trial, len(todo))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, sideBySide)
+	for i, t := range todo {
+		trials[i] = make([]trial, max(1, t.times))
+		for n := range trials[i] {
+			wg.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				trials[i][n] = t.try(ctx, r)
+			})
+		}
+	}
+	wg.Wait()
+	for i, t := range todo {
+		r.take(t.id, worst(trials[i]))
+	}
+}
+
+// worst is the trial that counts.
+func worst(trials []trial) trial {
+	return slices.MinFunc(trials, func(a, b trial) int {
+		return slices.Index(verdicts, a.verdict) - slices.Index(verdicts, b.verdict)
+	})
+}
+
+// take makes a finding of a trial.
+func (r *run) take(id string, t trial) {
+	if t.verdict == "" { // there was nothing to test
+		return
+	}
+	e := find(id)
+	severity := t.severity
+	switch {
+	case t.verdict != Vulnerable && t.verdict != Warn:
+		severity = Info
+	case severity == "":
+		if severity = e.severity[r.role()]; severity == Info {
+			t.verdict = Noted
+		} else if severity == High {
+			t.verdict = Vulnerable
+		}
+	}
+	r.append(e, severity, t.verdict, t.detail, t.evidence)
+}
+
+// notMade is the trial of a test that could not be made, because its connection
+// failed before there was anything to judge.
+func (r *run) notMade(ctx context.Context, err error) trial {
+	var e *starttls.Error
+	detail := err.Error()
+	if errors.As(err, &e) {
+		detail = "at the stage " + string(e.Stage) + ": " + e.Err.Error()
+	}
+	switch {
+	case errors.Is(err, starttls.ErrNoObject):
+		return trial{}
+	case errors.Is(err, errSpent), errors.Is(err, errThrottled), ctx.Err() != nil:
+		return trial{verdict: Skipped, detail: detail}
+	}
+	return trial{verdict: Inconclusive, detail: detail}
+}
