@@ -27,6 +27,37 @@ type by [3]Severity
 // catalogue is the one list of findings; docs/findings.md is printed from it.
 var catalogue = slices.Concat(upgradeFindings, injectionFindings, boundaryFindings, certificateFindings)
 
+// Entry is what the catalogue says of a finding.
+type Entry struct {
+	ID         string
+	Title      string
+	Why        string
+	Fix        string
+	References []string
+	Severity   map[starttls.Role]Severity
+}
+
+// Worst is the gravest of its severities.
+func (e Entry) Worst() Severity {
+	worst := Info
+	for _, s := range e.Severity {
+		if s.AtLeast(worst) {
+			worst = s
+		}
+	}
+	return worst
+}
+
+// Catalogue returns all findings that a check can have, in the order of
+// docs/findings.md.
+func Catalogue() (out []Entry) {
+	for _, e := range catalogue {
+		out = append(out, Entry{e.id, e.title, e.why, e.fix, e.refs, map[starttls.Role]Severity{
+			starttls.Access: e.severity[starttls.Access], starttls.Relay: e.severity[starttls.Relay], starttls.Public: e.severity[starttls.Public]}})
+	}
+	return out
+}
+
 // find returns the catalogue's entry of that id. All ids used stand in it.
 func find(id string) entry {
 	i := slices.IndexFunc(catalogue, func(e entry) bool { return e.id == id })

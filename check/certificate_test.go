@@ -76,7 +76,7 @@ func TestSelfSignedWithoutCA(t *testing.T) {
 	}
 	given, _ := x509.ParseCertificate(der)
 	r = Run(t.Context(), at, Options{Roots: x509.NewCertPool(), Given: []*x509.Certificate{given}, Name: name})
-	if len(ids(r)) > 0 || slices.ContainsFunc(r.Findings, Finding.bad) || r.Findings[0].ID != "cert-self-signed" || r.Level != "verify" {
+	if len(ids(r)) > 0 || slices.ContainsFunc(r.Findings, Finding.Bad) || r.Findings[0].ID != "cert-self-signed" || r.Level != "verify" {
 		t.Errorf("given by hand: %v, level %s", r.Findings, r.Level)
 	}
 }

@@ -117,7 +117,7 @@ func (r *run) conclude() {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), slices.Index(verdicts, a.Verdict)-slices.Index(verdicts, b.Verdict))
 	})
-	worst := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.bad() && f.Severity.AtLeast(Low) })
+	worst := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Bad() && f.Severity.AtLeast(Low) })
 	switch {
 	case r.unsure:
 		r.Verdict = "failed"

@@ -223,6 +223,7 @@ func TestFindings(t *testing.T) {
 					t.Errorf("severity %s in the role %s", found.Severity, role)
 				}
 			}
+			followsSchema(t, r)
 			if r.Outcome != f.out {
 				t.Errorf("outcome %s, want %s", r.Outcome, f.out)
 			}

@@ -206,7 +206,7 @@ func TestHiddenOfferAndSignIn(t *testing.T) {
 		t.Errorf("%s %v", r.Outcome, got)
 	}
 	for _, f := range r.Findings {
-		if !f.bad() {
+		if !f.Bad() {
 			continue
 		}
 		for _, l := range f.Evidence {

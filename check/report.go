@@ -175,8 +175,8 @@ type Finding struct {
 	Fix        string   `json:"fix"`
 }
 
-// bad reports whether f is about a fault.
-func (f Finding) bad() bool { return f.Verdict == Vulnerable || f.Verdict == Warn }
+// Bad reports whether f is about a fault.
+func (f Finding) Bad() bool { return f.Verdict == Vulnerable || f.Verdict == Warn }
 
 // ExitCode is the exit code of the report. What is certain comes first: 1 where
 // a finding is at least as bad as failOn, else 3 where a target could not be
@@ -185,7 +185,7 @@ func (r Report) ExitCode(failOn Severity) int {
 	code := 0
 	for _, res := range r.Results {
 		for _, f := range res.Findings {
-			if f.Severity.AtLeast(failOn) && f.bad() {
+			if f.Severity.AtLeast(failOn) && f.Bad() {
 				return 1
 			}
 		}

@@ -11,10 +11,10 @@ import (
 
 const hostile = "x\x1b[2J\x07\u202e\r\ny"
 
-// report has a hostile peer's words wherever there is room for them.
-func report() check.Report {
+// hostileReport has a hostile peer's words wherever there is room for them.
+func hostileReport() check.Report {
 	return check.Report{Schema: check.Schema, Results: []check.Result{{
-		Target: "smtp://mx.example.test:25", Address: "192.0.2.1:25", Verdict: "findings", Outcome: check.Upgraded, Level: "encrypt",
+		Target: "smtp://mx.example.test:25", Address: "192.0.2.1:25", Verdict: "findings", Outcome: check.Upgraded, Level: "encrypt", Against: check.Against{Eavesdropper: "safe", Attacker: "exposed"},
 		StartTLS: check.StartTLS{Before: []string{"SIZE", hostile}, After: []string{"SIZE", "AUTH PLAIN"}},
 		TLS:      check.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519MLKEM768", ALPN: hostile},
 		Certificate: check.Certificate{Error: "it is for " + hostile, Chain: []check.Cert{{
@@ -27,7 +27,7 @@ func report() check.Report {
 
 func TestTextEscapesThePeersWords(t *testing.T) {
 	var b strings.Builder
-	if err := Text(&b, report(), TextOptions{}); err != nil {
+	if err := Text(&b, hostileReport(), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(b.String(), "\x1b\x07\u202e\r") {
@@ -40,7 +40,7 @@ func TestTextEscapesThePeersWords(t *testing.T) {
 
 func TestTextIsAligned(t *testing.T) {
 	var b strings.Builder
-	Text(&b, report(), TextOptions{})
+	Text(&b, hostileReport(), Options{})
 	for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
 		switch {
 		case i == 0 && !strings.HasPrefix(line, "BAD  smtp://mx.example.test:25  TLS 1.3, certificate not verified"):
@@ -57,11 +57,11 @@ func TestTextIsAligned(t *testing.T) {
 }
 
 func TestColourOnlyWhereAskedFor(t *testing.T) {
-	r := report()
+	r := hostileReport()
 	r.Results[0].Verdict = "ok"
 	var plain, coloured strings.Builder
-	Text(&plain, r, TextOptions{})
-	Text(&coloured, r, TextOptions{Color: true})
+	Text(&plain, r, Options{})
+	Text(&coloured, r, Options{Color: true})
 	if !strings.HasPrefix(coloured.String(), "\x1b[32mok  \x1b[0m ") || strings.Contains(plain.String(), "\x1b") {
 		t.Errorf("%q", coloured.String())
 	}
@@ -69,7 +69,7 @@ func TestColourOnlyWhereAskedFor(t *testing.T) {
 
 func TestJSONComesBack(t *testing.T) {
 	var b bytes.Buffer
-	if err := JSON(&b, report()); err != nil {
+	if err := JSON(&b, hostileReport(), Options{}); err != nil {
 		t.Fatal(err)
 	}
 	var back check.Report
@@ -81,7 +81,7 @@ func TestJSONComesBack(t *testing.T) {
 // The names are a contract: they may be added to, never renamed.
 func TestNamesOfTheContract(t *testing.T) {
 	var b bytes.Buffer
-	JSON(&b, report())
+	JSON(&b, hostileReport(), Options{})
 	for _, name := range strings.Fields("schema results target protocol address server_name verdict starttls offered accepted before after " +
 		"tls version cipher group alpn certificate verified error chain subject issuer names not_before not_after key sha256 spki_sha256 " +
 		"exposed what text findings id severity title detail evidence references fix stage message hint outcome level " +

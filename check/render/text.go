@@ -14,14 +14,9 @@ import (
 	"example.org/starttls/check"
 )
 
-// TextOptions says how text is printed.
-type TextOptions struct {
-	Color bool
-}
-
 // Text writes the report for people: for each target the answer first, then
 // what it rests on, then the findings, worst first.
-func Text(w io.Writer, r check.Report, o TextOptions) error {
+func Text(w io.Writer, r check.Report, o Options) error {
 	var b strings.Builder
 	for i, res := range r.Results {
 		if i > 0 {

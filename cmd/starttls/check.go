@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,20 +26,21 @@ type output struct {
 	transcript bool
 	noColor    bool
 	quiet      bool
+	failOn     check.Severity
 }
 
 func (o *output) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.format, "format", "text", "`FORMAT` of the report: text or json")
+	f.StringVar(&o.format, "format", "text", "`FORMAT` of the report: "+strings.Join(render.Formats(), ", "))
 	f.BoolVar(&o.transcript, "transcript", false, "show the dialogue too")
 	f.BoolVar(&o.noColor, "no-color", false, "no colours")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but findings' targets; the exit code tells")
-	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(render.Formats(), cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (o *output) check() error {
-	if o.format != "text" && o.format != "json" {
-		return usagef("text or json", "--format %q is not known", o.format)
+	if !slices.Contains(render.Formats(), o.format) {
+		return usagef(strings.Join(render.Formats(), ", "), "--format %q is not known", o.format)
 	}
 	return nil
 }
@@ -47,8 +49,9 @@ func (o *output) check() error {
 // be reached has nothing to report: what is wrong goes to stderr, as for
 // anything else that they typed.
 func (o *output) print(w, stderr io.Writer, r check.Report) error {
-	if o.format == "json" {
-		return render.JSON(w, r)
+	opts := render.Options{Color: !o.noColor && colorful(w), FailOn: o.failOn, Version: buildVersion()}
+	if o.format != "text" {
+		return render.Write(w, o.format, r, opts)
 	}
 	unreachable := func(r check.Result) bool { return r.Error != nil && r.Error.Stage == string(starttls.StageDial) }
 	for _, r := range r.Results {
@@ -62,7 +65,7 @@ func (o *output) print(w, stderr io.Writer, r check.Report) error {
 	if o.quiet {
 		r.Results = slices.DeleteFunc(slices.Clone(r.Results), func(r check.Result) bool { return r.Verdict == "ok" })
 	}
-	return render.Text(w, r, render.TextOptions{Color: !o.noColor && colorful(w)})
+	return render.Text(w, r, opts)
 }
 
 // colorful reports whether w is a terminal whose user wants colours.
@@ -103,6 +106,7 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			if !slices.Contains([]check.Severity{check.Info, check.Low, check.Medium, check.High}, fail) {
 				return usagef("info, low, medium or high", "--fail-on %q is not known", failOn)
 			}
+			o.failOn = fail
 			var targets []check.Target
 			for _, arg := range args {
 				t, err := parseTarget(arg)
@@ -120,7 +124,11 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			if err := o.print(a.out, a.err, r); err != nil {
 				return &exit{exitUnknown, err.Error(), ""}
 			}
-			if code := r.ExitCode(fail); code != 0 {
+			code := r.ExitCode(fail)
+			if o.format == "nagios" {
+				code = render.NagiosExit(r, fail)
+			}
+			if code != 0 {
 				return &exit{code: code}
 			}
 			return nil

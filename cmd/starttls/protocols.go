@@ -80,19 +80,27 @@ func newVersion(a *app) *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			version, goVersion, revision := "(unknown)", "", ""
+			revision, goVersion := "", ""
 			if info, ok := debug.ReadBuildInfo(); ok {
-				version, goVersion = info.Main.Version, info.GoVersion
+				goVersion = info.GoVersion
 				for _, s := range info.Settings {
 					if s.Key == "vcs.revision" {
 						revision = " " + s.Value
 					}
 				}
 			}
-			_, err := fmt.Fprintf(a.out, "starttls %s%s %s\n", version, revision, goVersion)
+			_, err := fmt.Fprintf(a.out, "starttls %s%s %s\n", buildVersion(), revision, goVersion)
 			return err
 		},
 	}
+}
+
+// buildVersion is the version that the command was built at.
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
 }
 
 func newMan(a *app, root *cobra.Command) *cobra.Command {

@@ -1,0 +1,138 @@
+package render
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"example.org/starttls/check"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+func written(t *testing.T, name string, r check.Report) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, name, r, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// What a hostile peer says reaches nobody's terminal, page or log as it is; JSON
+// alone carries it, escaped by its own rules.
+func TestNoFormatPassesControlCharactersOn(t *testing.T) {
+	for _, name := range Formats() {
+		if s := written(t, name, hostileReport()); strings.ContainsAny(s, "\x1b\x07\x00\r") {
+			t.Errorf("%s: %q", name, s)
+		}
+	}
+}
+
+// Every format is whole whatever the report holds: nothing, and what could not
+// be told about.
+func TestFormatsOfEmptyReports(t *testing.T) {
+	failed := check.Report{Schema: check.Schema, Results: []check.Result{{Target: "smtp://x:25", Verdict: "failed", Outcome: check.Throttled, Error: &check.Error{Stage: "cleartext", Message: "421"}}}}
+	for _, r := range []check.Report{{Schema: check.Schema, Results: []check.Result{}}, failed} {
+		for _, name := range Formats() {
+			checkSyntax(t, name, written(t, name, r))
+		}
+	}
+}
+
+func TestFormatsAreWellFormed(t *testing.T) {
+	for _, name := range Formats() {
+		checkSyntax(t, name, written(t, name, hostileReport()))
+	}
+}
+
+// checkSyntax reads a format by its own rules.
+func checkSyntax(t *testing.T, name, s string) {
+	t.Helper()
+	switch name {
+	case "json", "sarif":
+		if !json.Valid([]byte(s)) {
+			t.Errorf("%s: %s", name, s)
+		}
+	case "jsonl":
+		for l := range strings.Lines(s) {
+			if !json.Valid([]byte(l)) {
+				t.Errorf("%s: %s", name, l)
+			}
+		}
+	case "junit":
+		for d := xml.NewDecoder(strings.NewReader(s)); ; {
+			if _, err := d.Token(); err == io.EOF {
+				return
+			} else if err != nil {
+				t.Fatalf("%s: %v\n%s", name, err, s)
+			}
+		}
+	case "prometheus":
+		p := expfmt.NewTextParser(model.UTF8Validation)
+		if _, err := p.TextToMetricFamilies(strings.NewReader(s)); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, s)
+		}
+	case "nagios":
+		if strings.Count(s, "\n") != 1 || strings.Count(s, "|") != 1 {
+			t.Errorf("%s: %q", name, s)
+		}
+	}
+}
+
+// docs/check.schema.json describes what --format json and jsonl print.
+func TestJSONFollowsItsSchema(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/check.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := hostileReport()
+	full.Results[0].Findings[0].Verdict, full.Results[0].Findings[0].Evidence, full.Results[0].Findings[0].References = check.Vulnerable, []string{"C: STARTTLS"}, []string{"RFC 3207"}
+	for _, name := range []string{"json", "jsonl"} {
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(written(t, name, full)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(doc); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	b, err := os.ReadFile("../../docs/check.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := strings.Replace(written(t, "json", full), `"verdict": "vulnerable"`, `"verdict": "terrible"`, 1)
+	doc, _ := jsonschema.UnmarshalJSON(strings.NewReader(wrong))
+	if schema.Validate(doc) == nil {
+		t.Errorf("the schema allows anything:\n%s", b)
+	}
+}
+
+func TestNagiosStates(t *testing.T) {
+	finding := func(s check.Severity) []check.Finding {
+		return []check.Finding{{ID: "x", Severity: s, Verdict: check.Warn}}
+	}
+	for _, c := range []struct {
+		result check.Result
+		want   int
+		word   string
+	}{
+		{check.Result{Verdict: "ok", Outcome: check.Upgraded}, 0, "OK"},
+		{check.Result{Verdict: "findings", Findings: finding(check.Low)}, 0, "OK"},
+		{check.Result{Verdict: "findings", Findings: finding(check.Medium)}, 1, "WARNING"},
+		{check.Result{Verdict: "findings", Findings: finding(check.High)}, 2, "CRITICAL"},
+		{check.Result{Verdict: "failed", Outcome: check.Unreachable}, 2, "CRITICAL"},
+		{check.Result{Verdict: "failed", Outcome: check.Throttled}, 3, "UNKNOWN"},
+	} {
+		r := check.Report{Results: []check.Result{c.result}}
+		if got := NagiosExit(r, check.Medium); got != c.want || !strings.HasPrefix(written(t, "nagios", r), "STARTTLS "+c.word+" - ") {
+			t.Errorf("%+v: %d, want %d: %s", c.result, got, c.want, written(t, "nagios", r))
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package render
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"strings"
+	"time"
+
+	"example.org/starttls/check"
+)
+
+//go:embed report.html
+var page string
+
+// html writes one self-contained page: no script, no picture, nothing to load.
+func html(w io.Writer, r check.Report, o Options) error {
+	t, err := template.New("report").Funcs(template.FuncMap{
+		"headline": headline, "show": show, "tally": tally,
+		"join": func(s []string) string { return strings.Join(s, ", ") },
+		"class": func(r check.Result) string {
+			return []string{"good", "doubtful", "bad", "unknown"}[state(r, o.failOn())]
+		},
+		"faults": func(r check.Result) (out []check.Finding) {
+			for _, f := range r.Findings {
+				if f.Verdict != check.Passed && f.Verdict != check.Skipped {
+					out = append(out, f)
+				}
+			}
+			return out
+		},
+	}).Parse(page)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, struct {
+		check.Report
+		Made string
+	}{r, time.Now().UTC().Format(time.RFC3339)})
+}
