@@ -34,7 +34,7 @@ type Entry struct {
 	Why        string
 	Fix        string
 	References []string
-	Severity   map[starttls.Role]Severity
+	Severity   [3]Severity // indexed by starttls.Role
 }
 
 // Worst is the gravest of its severities.
@@ -52,8 +52,7 @@ func (e Entry) Worst() Severity {
 // docs/findings.md.
 func Catalogue() (out []Entry) {
 	for _, e := range catalogue {
-		out = append(out, Entry{e.id, e.title, e.why, e.fix, e.refs, map[starttls.Role]Severity{
-			starttls.Access: e.severity[starttls.Access], starttls.Relay: e.severity[starttls.Relay], starttls.Public: e.severity[starttls.Public]}})
+		out = append(out, Entry{e.id, e.title, e.why, e.fix, e.refs, e.severity})
 	}
 	return out
 }

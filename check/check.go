@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -43,8 +44,9 @@ type Options struct {
 	Dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now     func() time.Time // nil: time.Now
 
-	MaxConnections int  // to the server, in all; 0: 25, or 250 where Full
-	Transcript     bool // keep the dialogue in the result
+	Require        string // the level that must be reached: encrypt, verify, mta-sts or dane; "": any
+	MaxConnections int    // to the server, in all; 0: 25, or 250 where Full
+	Transcript     bool   // keep the dialogue in the result
 }
 
 // Level is how far tests may go; the zero value is ActiveProbes.
@@ -113,6 +115,9 @@ func (r *run) conclude() {
 				r.Against.Attacker = "safe"
 			}
 		}
+	}
+	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {
+		r.add("level-too-low", fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level))
 	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), slices.Index(verdicts, a.Verdict)-slices.Index(verdicts, b.Verdict))

@@ -195,7 +195,8 @@ func TestFindings(t *testing.T) {
 			c.TLS.MinVersion = tls.VersionTLS10
 			return serve(t, protocol.XMPPClient, c)
 		}, Upgraded},
-		"probe-failed": {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
+		"level-too-low": {func() Target { return serve(t, protocol.SMTP, issue(t, newCA(t), nil, name)) }, Upgraded},
+		"probe-failed":  {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
 	}
 	maps.Copy(fixtures, strippingFixtures(t, good))
 	maps.Copy(fixtures, boundaryFixtures(t, good))
@@ -214,7 +215,7 @@ func TestFindings(t *testing.T) {
 		t.Run(e.id, func(t *testing.T) {
 			t.Parallel()
 			at := f.target()
-			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true})
+			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true, Require: map[bool]string{true: "verify"}[e.id == "level-too-low"]})
 			if !slices.Contains(ids(r), e.id) {
 				t.Errorf("got %v, outcome %s, error %+v\n%s", ids(r), r.Outcome, r.Error, strings.Join(r.Transcript, "\n"))
 			}

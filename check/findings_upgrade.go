@@ -49,4 +49,7 @@ var upgradeFindings = []entry{
 	{"probe-failed", by{Medium, Medium, Medium}, "The session does not live inside TLS",
 		"The handshake succeeded, but the server did not go on inside TLS: it closed, refused the client for having no certificate, or gave no answer.",
 		"Look into the server's log at the time of this check.", nil},
+	{"level-too-low", by{High, High, High}, "The required level is not reached",
+		"The level that was asked for by --require or by the profile is higher than the one reached.",
+		"See the other findings for what is in the way.", []string{"RFC 7435"}},
 }

@@ -14,6 +14,7 @@ const Schema = "starttls.check/1"
 // Report is what a check prints.
 type Report struct {
 	Schema  string   `json:"schema"`
+	Made    string   `json:"made,omitempty"` // when, RFC 3339
 	Results []Result `json:"results"`
 }
 
@@ -36,6 +37,7 @@ type Result struct {
 	Policy       Policy      `json:"policy"`
 	Milliseconds Times       `json:"milliseconds"`
 	Connections  int         `json:"connections"`          // made to the server in all
+	Changes      []Change    `json:"changes,omitempty"`    // only where compared with a saved result
 	Transcript   []string    `json:"transcript,omitempty"` // only when asked for
 }
 
@@ -115,6 +117,7 @@ type Outcome string
 // The outcomes.
 const (
 	Upgraded         Outcome = "upgraded"
+	Intercepted      Outcome = "intercepted" // TLS, with another's certificate
 	NotOffered       Outcome = "not-offered"
 	Stripped         Outcome = "stripped" // offered by the server, removed on the way
 	Refused          Outcome = "refused"
@@ -179,7 +182,7 @@ type Finding struct {
 func (f Finding) Bad() bool { return f.Verdict == Vulnerable || f.Verdict == Warn }
 
 // ExitCode is the exit code of the report. What is certain comes first: 1 where
-// a finding is at least as bad as failOn, else 3 where a target could not be
+// a finding is at least as bad as failOn or the upgrade got worse, else 3 where a target could not be
 // told about (its verdict is "failed"), else 0.
 func (r Report) ExitCode(failOn Severity) int {
 	code := 0
@@ -188,6 +191,9 @@ func (r Report) ExitCode(failOn Severity) int {
 			if f.Severity.AtLeast(failOn) && f.Bad() {
 				return 1
 			}
+		}
+		if slices.ContainsFunc(res.Changes, func(c Change) bool { return c.Worse }) {
+			return 1
 		}
 		if res.Verdict == "failed" {
 			code = 3

@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"io"
 	"strings"
-	"time"
 
 	"example.org/starttls/check"
 )
@@ -33,8 +32,5 @@ func html(w io.Writer, r check.Report, o Options) error {
 	if err != nil {
 		return err
 	}
-	return t.Execute(w, struct {
-		check.Report
-		Made string
-	}{r, time.Now().UTC().Format(time.RFC3339)})
+	return t.Execute(w, r)
 }

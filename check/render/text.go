@@ -124,6 +124,15 @@ func (p printer) result(r check.Result) {
 		}
 	}
 	p.fact("tests", tally(r.Findings))
+	for _, c := range r.Changes {
+		s := c.String()
+		if c.Worse {
+			s = p.paint(red, "worse: ") + show(s)
+		} else {
+			s = show(s)
+		}
+		p.painted("since then", wrap(s, factIndent))
+	}
 	for _, l := range r.Transcript {
 		fmt.Fprintf(p, "  %s\n", p.paint(dim, l))
 	}

@@ -82,8 +82,9 @@ func newCheck(a *app) *cobra.Command {
 	var n network
 	var o output
 	var d depth
+	var h history
 	var all bool
-	var failOn string
+	var failOn, explain string
 	c := &cobra.Command{
 		Use:   "check TARGET...",
 		Short: "Test whether a server upgrades to TLS, and safely",
@@ -99,6 +100,9 @@ line; 3 could not tell (no such name, refused, timed out).`,
   starttls check mail.example.org:993 --format json`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			if explain != "" {
+				return a.explain(explain)
+			}
 			if len(args) == 0 {
 				return usagef("as in: starttls check smtp://mx.example.org", "check needs a target")
 			}
@@ -115,12 +119,15 @@ line; 3 could not tell (no such name, refused, timed out).`,
 				}
 				targets = append(targets, t)
 			}
-			if err := errors.Join(o.check(), d.check(), n.prepare()); err != nil {
+			if err := errors.Join(o.check(), d.check(), h.read(), n.prepare()); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
 			defer cancel()
-			r := check.Report{Schema: check.Schema, Results: a.checkAll(ctx, &n, o, d, targets, all)}
+			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339), Results: a.checkAll(ctx, &n, o, d, targets, all)}
+			if err := h.apply(&r); err != nil {
+				return err
+			}
 			if err := o.print(a.out, a.err, r); err != nil {
 				return &exit{exitUnknown, err.Error(), ""}
 			}
@@ -137,29 +144,40 @@ line; 3 could not tell (no such name, refused, timed out).`,
 	n.flags(c)
 	o.flags(c)
 	d.flags(c)
+	h.flags(c)
+	c.Flags().StringVar(&explain, "explain", "", "tell of the finding `ID` at length, and check nothing")
 	c.Flags().BoolVar(&all, "all-addresses", false, "check every address of each target, not the first alone")
 	c.Flags().StringVar(&failOn, "fail-on", "medium", "exit with 1 for findings of this `SEVERITY` or worse: info, low, medium, high")
 	c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "low", "medium", "high"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
+// requirable are the levels that can be asked for.
+var requirable = []string{"encrypt", "verify", "mta-sts", "dane"}
+
 // depth is how much to ask of a server.
 type depth struct {
 	level       int
 	full        bool
 	connections int
+	require     string
 }
 
 func (d *depth) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.IntVar(&d.level, "level", 2, "how far to go: 0 one visit as any client makes it, 1 more handshakes, 2 harmless probes that no client would make, 3 sign-ins with random credentials and mail transactions begun")
 	f.BoolVar(&d.full, "full", false, "every variant of every test")
+	f.StringVar(&d.require, "require", "", "exit with 1 unless this `LEVEL` is reached: encrypt, verify, mta-sts or dane")
+	c.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(requirable, cobra.ShellCompDirectiveNoFileComp))
 	f.IntVar(&d.connections, "max-connections", 0, "make at most `N` connections to one server (default 25, or 250 with --full)")
 }
 
 func (d *depth) check() error {
 	if d.level < 0 || d.level > 3 {
 		return usagef("0, 1, 2 or 3", "--level %d is not known", d.level)
+	}
+	if d.require != "" && !slices.Contains(requirable, d.require) {
+		return usagef(strings.Join(requirable, ", "), "--require %q is not known", d.require)
 	}
 	if d.connections < 0 {
 		return usagef("as in --max-connections 10", "--max-connections %d is not a number of connections", d.connections)
@@ -171,7 +189,7 @@ func (d *depth) check() error {
 func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targets []check.Target, all bool) []check.Result {
 	results := make([][]check.Result, len(targets))
 	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
-		Level: check.Level(d.level + 1), Full: d.full, MaxConnections: d.connections}
+		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, MaxConnections: d.connections}
 	progress := a.newProgress(len(targets), o.quiet)
 	defer progress.done()
 	slots := make(chan struct{}, 8)
