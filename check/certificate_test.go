@@ -71,7 +71,7 @@ func TestSelfSignedWithoutCA(t *testing.T) {
 	c := &starttls.Config{TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}}
 	at := serve(t, protocol.IMAP, c)
 	r := Run(t.Context(), at, Options{Roots: x509.NewCertPool(), Name: name})
-	if !slices.Equal(ids(r), []string{"cert-self-signed"}) || r.Level != "encrypt" || r.Against != (Against{"safe", "exposed"}) {
+	if !slices.Equal(ids(r), []string{"cert-self-signed"}) || r.Level != "encrypt" || r.Against != (Against{Eavesdropper: "safe", Attacker: "exposed", AttackerFix: find("cert-self-signed").fix}) {
 		t.Errorf("%v, level %s, %+v", ids(r), r.Level, r.Against)
 	}
 	given, _ := x509.ParseCertificate(der)

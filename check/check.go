@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"example.org/starttls"
@@ -84,7 +85,7 @@ func Run(ctx context.Context, t Target, o Options) Result {
 	r.Result = Result{Target: t.String(), Protocol: t.Protocol.Info().Name, Address: t.Address, ServerName: o.Name, Level: "none",
 		StartTLS:    StartTLS{Implicit: t.Implicit, Before: []string{}, After: []string{}},
 		Certificate: Certificate{Chain: []Cert{}}, Exposed: []Exposed{}, Findings: []Finding{},
-		Against: Against{"exposed", "exposed"}}
+		Against: Against{Eavesdropper: "exposed", Attacker: "exposed"}}
 	if r.upgrade(ctx) {
 		r.tests(ctx)
 	}
@@ -107,15 +108,7 @@ type run struct {
 func (r *run) conclude() {
 	r.Connections = r.connector.connections()
 	r.Milliseconds.Total = milliseconds(time.Since(r.start))
-	if r.Outcome == Upgraded {
-		r.Level, r.Against.Eavesdropper = "encrypt", "safe"
-		if r.Certificate.Verified {
-			r.Level = "verify"
-			if r.role() != starttls.Relay { // a sending server falls back to cleartext unless a policy tells it not to
-				r.Against.Attacker = "safe"
-			}
-		}
-	}
+	r.against()
 	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {
 		r.add("level-too-low", fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level))
 	}
@@ -136,4 +129,39 @@ func (r *run) conclude() {
 	if !r.options.Transcript {
 		r.Transcript = nil
 	}
+}
+
+// against judges whom a careful client is safe from: one that insists on TLS and
+// verifies, where clients sign in; between servers, one that goes by the
+// standards, and falls back to cleartext unless a policy forbids it.
+func (r *run) against() {
+	r.Against = Against{Eavesdropper: "exposed", Attacker: "exposed"}
+	if r.Outcome != Upgraded {
+		r.Against.EavesdropperFix = r.fixOf(func(Finding) bool { return true })
+		r.Against.AttackerFix = r.Against.EavesdropperFix
+		return
+	}
+	r.Level, r.Against.Eavesdropper = "encrypt", "safe"
+	if r.Certificate.Verified {
+		r.Level = "verify"
+	}
+	switch {
+	case !r.Certificate.Verified:
+		r.Against.AttackerFix = r.fixOf(func(f Finding) bool { return strings.HasPrefix(f.ID, "cert-") })
+	case r.role() == starttls.Relay:
+		r.Against.AttackerFix = "Publish a policy that senders must keep to: DANE (TLSA records in a signed zone) or MTA-STS in the mode enforce."
+	default:
+		r.Against.Attacker = "safe"
+	}
+}
+
+// fixOf is the fix of the worst finding that is meant.
+func (r *run) fixOf(meant func(Finding) bool) string {
+	fix, worst := "", Severity("")
+	for _, f := range r.Findings {
+		if meant(f) && f.Bad() && !worst.AtLeast(f.Severity) || fix == "" && meant(f) && f.Verdict == Noted {
+			fix, worst = f.Fix, f.Severity
+		}
+	}
+	return fix
 }

@@ -76,11 +76,15 @@ func TestFindingsBeforeTheConnectionIsLost(t *testing.T) {
 func TestAttackerOfARelay(t *testing.T) {
 	ca := newCA(t)
 	for _, p := range protocol.All() {
-		want := Against{"safe", "safe"}
+		want := Against{Eavesdropper: "safe", Attacker: "safe"}
 		if p.Info().Role == starttls.Relay {
 			want.Attacker = "exposed"
 		}
 		r := Run(t.Context(), serve(t, p, issue(t, ca, nil, name)), Options{Roots: ca.Pool(), Name: name})
+		if fix := r.Against.AttackerFix; (fix == "") != (want.Attacker == "safe") {
+			t.Errorf("%s: fix %q", r.Protocol, fix)
+		}
+		r.Against.AttackerFix = ""
 		if r.Verdict != "ok" || r.Level != "verify" || r.Against != want {
 			t.Errorf("%s: %s, level %s, %+v", r.Protocol, r.Verdict, r.Level, r.Against)
 		}

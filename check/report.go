@@ -90,10 +90,13 @@ type Error struct {
 	Hint    string `json:"hint"`
 }
 
-// Against says whom a careful client of this server is safe from.
+// Against says whom a careful client of this server is safe from ("safe" or
+// "exposed"), and where it is not, the one thing to do about it.
 type Against struct {
-	Eavesdropper string `json:"eavesdropper"`
-	Attacker     string `json:"attacker"`
+	Eavesdropper    string `json:"eavesdropper"`
+	Attacker        string `json:"attacker"`
+	EavesdropperFix string `json:"eavesdropper_fix,omitempty"`
+	AttackerFix     string `json:"attacker_fix,omitempty"`
 }
 
 // Policy is what the domain's policies demand.

@@ -169,8 +169,8 @@ func (p printer) facts(r check.Result) {
 	}
 	if r.Outcome == check.Upgraded {
 		p.painted("level", fmt.Sprintf("%s; eavesdropper: %s, active attacker: %s", r.Level, p.safe(r.Against.Eavesdropper), p.safe(r.Against.Attacker)))
-		if r.Level == "verify" && r.Against.Attacker != "safe" {
-			p.fact("", "(a sender who is refused TLS goes on in clear, unless a policy forbids it)")
+		if r.Level == "verify" && r.Against.AttackerFix != "" { // else a finding says so
+			p.fact("", "a sender who is refused TLS goes on in clear. "+r.Against.AttackerFix)
 		}
 	}
 	p.fact("took", fmt.Sprintf("%.1f ms (dial %.1f, cleartext %.1f, handshake %.1f)", r.Milliseconds.Total, r.Milliseconds.Dial, r.Milliseconds.Cleartext, r.Milliseconds.Handshake))
