@@ -47,7 +47,17 @@ type Options struct {
 
 	Require        string // the level that must be reached: encrypt, verify, mta-sts or dane; "": any
 	MaxConnections int    // to the server, in all; 0: 25, or 250 where Full
-	Transcript     bool   // keep the dialogue in the result
+	// Progress, if not nil, is told what is being done. It is called from several
+	// goroutines, and must not block.
+	Progress   func(Progress)
+	Transcript bool // keep the dialogue in the result
+}
+
+// Progress is where a check is.
+type Progress struct {
+	Target   string
+	Done, Of int    // tests; 0 of 0 before their number is known
+	Doing    string // the id of a test, or why nothing happens for a while
 }
 
 // Level is how far tests may go; the zero value is ActiveProbes.
@@ -86,6 +96,8 @@ func Run(ctx context.Context, t Target, o Options) Result {
 		StartTLS:    StartTLS{Implicit: t.Implicit, Before: []string{}, After: []string{}},
 		Certificate: Certificate{Chain: []Cert{}}, Exposed: []Exposed{}, Findings: []Finding{},
 		Against: Against{Eavesdropper: "exposed", Attacker: "exposed"}}
+	r.connector.waits = func(why string) { r.progress(0, 0, why) }
+	r.progress(0, 0, "upgrade")
 	if r.upgrade(ctx) {
 		r.tests(ctx)
 	}
@@ -102,6 +114,12 @@ type run struct {
 	start     time.Time
 	blind     bool // TLS is not offered, and is asked for all the same
 	unsure    bool // the connection ended before anything could be told of TLS
+}
+
+func (r *run) progress(done, of int, doing string) {
+	if r.options.Progress != nil {
+		r.options.Progress(Progress{r.Target, done, of, doing})
+	}
 }
 
 // conclude draws the verdict from what was found.

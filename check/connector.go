@@ -19,6 +19,8 @@ type connector struct {
 	most int           // connections in all
 	gap  time.Duration // at least, between the beginnings of two
 
+	waits func(why string) // is told why nothing happens for a while; may be nil
+
 	mu        sync.Mutex
 	used      int
 	next      time.Time // when the next one may begin
@@ -106,6 +108,9 @@ func (c *connector) slowDown(why error) bool {
 		return true
 	}
 	c.next = now.Add(rest[c.rests])
+	if c.waits != nil {
+		c.waits(fmt.Sprintf("waiting %v, the server wants fewer connections", rest[c.rests]))
+	}
 	c.rests++
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"example.org/starttls"
 )
@@ -40,6 +41,7 @@ func (r *run) tests(ctx context.Context) {
 	todo = slices.DeleteFunc(todo, func(t test) bool { return t.level > r.options.Level || t.full && !r.options.Full })
 	trials := make([][]trial, len(todo))
 	var wg sync.WaitGroup
+	var done atomic.Int32
 	slots := make(chan struct{}, sideBySide)
 	for i, t := range todo {
 		trials[i] = make([]trial, max(1, t.times))
@@ -47,7 +49,11 @@ func (r *run) tests(ctx context.Context) {
 			wg.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
+				r.progress(int(done.Load()), len(todo), t.id)
 				trials[i][n] = t.try(ctx, r)
+				if n == 0 {
+					r.progress(int(done.Add(1)), len(todo), t.id)
+				}
 			})
 		}
 	}

@@ -190,14 +190,15 @@ func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targe
 	results := make([][]check.Result, len(targets))
 	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
 		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, MaxConnections: d.connections}
-	progress := a.newProgress(len(targets), o.quiet)
-	defer progress.done()
+	progress := a.newProgress(o.quiet)
+	defer progress.end()
+	opts.Progress = progress.tell
 	slots := make(chan struct{}, 8)
 	var wg sync.WaitGroup
 	for i, t := range targets {
 		wg.Go(func() {
 			slots <- struct{}{}
-			defer func() { <-slots; progress.step() }()
+			defer func() { <-slots }()
 			addresses, err := n.addresses(ctx, t, all)
 			if err != nil {
 				results[i] = []check.Result{unresolved(t, opts, err)}
@@ -215,34 +216,4 @@ func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targe
 func unresolved(t check.Target, o check.Options, err error) check.Result {
 	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, err }
 	return check.Run(context.Background(), t, o)
-}
-
-// progress is a line on a terminal's stderr while several targets are checked.
-type progress struct {
-	w     io.Writer
-	mu    sync.Mutex
-	n, of int
-}
-
-func (a *app) newProgress(of int, quiet bool) *progress {
-	p := &progress{of: of}
-	if !quiet && of > 1 && isTerminal(a.err) {
-		p.w = a.err
-	}
-	return p
-}
-
-func (p *progress) step() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.n++
-	if p.w != nil {
-		fmt.Fprintf(p.w, "\r%d of %d checked", p.n, p.of)
-	}
-}
-
-func (p *progress) done() {
-	if p.w != nil {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }
