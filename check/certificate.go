@@ -52,6 +52,8 @@ func (r *run) certificate(chain []*x509.Certificate, name string) {
 	if forServers := r.usage(leaf, given); !forServers && !given {
 		reasons = append(reasons, "its usage is not that of a server")
 	}
+	r.strength(chain)
+	r.chainOrder(chain)
 	r.Certificate.Verified = len(reasons) == 0
 	r.Certificate.Error = strings.Join(reasons, "; ")
 }

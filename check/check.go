@@ -45,6 +45,7 @@ type Options struct {
 	Dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now     func() time.Time // nil: time.Now
 
+	Online         bool   // ask certificates' authorities whether they were revoked
 	Require        string // the level that must be reached: encrypt, verify, mta-sts or dane; "": any
 	MaxConnections int    // to the server, in all; 0: 25, or 250 where Full
 	// Progress, if not nil, is told what is being done. It is called from several
@@ -112,8 +113,9 @@ type run struct {
 	options   Options
 	connector *connector
 	start     time.Time
-	blind     bool // TLS is not offered, and is asked for all the same
-	unsure    bool // the connection ended before anything could be told of TLS
+	served    []*x509.Certificate // by the first visit
+	blind     bool                // TLS is not offered, and is asked for all the same
+	unsure    bool                // the connection ended before anything could be told of TLS
 }
 
 func (r *run) progress(done, of int, doing string) {

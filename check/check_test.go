@@ -198,6 +198,12 @@ func TestFindings(t *testing.T) {
 		"level-too-low": {func() Target { return serve(t, protocol.SMTP, issue(t, newCA(t), nil, name)) }, Upgraded},
 		"probe-failed":  {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
 	}
+	special := map[string]func(*Options){
+		"level-too-low":   func(o *Options) { o.Require = "verify" },
+		"cert-long-lived": func(o *Options) { o.Roots = nil },
+		"cert-not-logged": func(o *Options) { o.Roots = nil }, // the system's, which TestMain has made
+	}
+	maps.Copy(fixtures, certificateFixtures(t, ca))
 	maps.Copy(fixtures, strippingFixtures(t, good))
 	maps.Copy(fixtures, boundaryFixtures(t, good))
 	green := Run(t.Context(), serve(t, protocol.Submission, good()), Options{Roots: ca.Pool(), Name: name, Full: true})
@@ -215,7 +221,11 @@ func TestFindings(t *testing.T) {
 		t.Run(e.id, func(t *testing.T) {
 			t.Parallel()
 			at := f.target()
-			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true, Require: map[bool]string{true: "verify"}[e.id == "level-too-low"]})
+			o := Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true}
+			if with := special[e.id]; with != nil {
+				with(&o)
+			}
+			r := Run(t.Context(), at, o)
 			if !slices.Contains(ids(r), e.id) {
 				t.Errorf("got %v, outcome %s, error %+v\n%s", ids(r), r.Outcome, r.Error, strings.Join(r.Transcript, "\n"))
 			}

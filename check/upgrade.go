@@ -137,6 +137,11 @@ func (r *run) negotiated(s tls.ConnectionState) {
 		r.TLS.Group = s.CurveID.String()
 	}
 	r.certificate(s.PeerCertificates, r.options.Name)
+	r.served = s.PeerCertificates
+	r.staple(s)
+	if r.Certificate.Verified && r.options.Roots == nil && !signedTimestamps(s.PeerCertificates[0]) && len(s.SignedCertificateTimestamps) == 0 {
+		r.add("cert-not-logged", "")
+	}
 }
 
 // inside asks again inside TLS, and reports whether the session lives.

@@ -161,6 +161,7 @@ type depth struct {
 	full        bool
 	connections int
 	require     string
+	online      bool
 }
 
 func (d *depth) flags(c *cobra.Command) {
@@ -169,6 +170,7 @@ func (d *depth) flags(c *cobra.Command) {
 	f.BoolVar(&d.full, "full", false, "every variant of every test")
 	f.StringVar(&d.require, "require", "", "exit with 1 unless this `LEVEL` is reached: encrypt, verify, mta-sts or dane")
 	c.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(requirable, cobra.ShellCompDirectiveNoFileComp))
+	f.BoolVar(&d.online, "online", false, "ask the certificate's authority whether it was revoked (OCSP, or its list)")
 	f.IntVar(&d.connections, "max-connections", 0, "make at most `N` connections to one server (default 25, or 250 with --full)")
 }
 
@@ -189,7 +191,7 @@ func (d *depth) check() error {
 func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targets []check.Target, all bool) []check.Result {
 	results := make([][]check.Result, len(targets))
 	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
-		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, MaxConnections: d.connections}
+		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Online: d.online, MaxConnections: d.connections}
 	progress := a.newProgress(o.quiet)
 	defer progress.end()
 	opts.Progress = progress.tell

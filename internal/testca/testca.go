@@ -3,6 +3,7 @@
 package testca
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // CA is a certificate authority whose key lives in memory alone.
@@ -33,7 +36,7 @@ func New(name string) (*CA, error) {
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
 	if !strings.Contains(name, " ") {
 		t.DNSNames = []string{name}
@@ -72,6 +75,11 @@ func (ca *CA) Issue(edit func(*x509.Certificate), names ...string) (tls.Certific
 	if err != nil {
 		return tls.Certificate{}, err
 	}
+	return ca.IssueFor(key, edit, names...)
+}
+
+// IssueFor is Issue for a key that exists.
+func (ca *CA) IssueFor(key crypto.Signer, edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
 	now := time.Now().UTC()
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
@@ -97,4 +105,25 @@ func (ca *CA) Issue(edit func(*x509.Certificate), names ...string) (tls.Certific
 	}
 	leaf, err := x509.ParseCertificate(der)
 	return tls.Certificate{Certificate: [][]byte{der, ca.Certificate.Raw}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// Staple makes an OCSP response about a certificate that ca issued; edit, if not
+// nil, changes the template of a good one, valid from an hour ago for a day.
+func (ca *CA) Staple(leaf *x509.Certificate, edit func(*ocsp.Response)) ([]byte, error) {
+	now := time.Now().UTC()
+	t := ocsp.Response{Status: ocsp.Good, SerialNumber: leaf.SerialNumber, ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(23 * time.Hour)}
+	if edit != nil {
+		edit(&t)
+	}
+	return ocsp.CreateResponse(ca.Certificate, ca.Certificate, t, ca.key)
+}
+
+// List makes a revocation list with these certificates in it.
+func (ca *CA) List(revoked ...*x509.Certificate) ([]byte, error) {
+	now := time.Now().UTC()
+	t := &x509.RevocationList{Number: big.NewInt(now.UnixNano()), ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(23 * time.Hour)}
+	for _, c := range revoked {
+		t.RevokedCertificateEntries = append(t.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: now.Add(-time.Minute)})
+	}
+	return x509.CreateRevocationList(rand.Reader, t, ca.Certificate, ca.key)
 }
