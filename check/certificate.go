@@ -37,7 +37,7 @@ func (r *run) certificate(chain []*x509.Certificate, name string) {
 	} else if left := leaf.NotAfter.Sub(now); left < r.options.Soon {
 		r.add("cert-expires-soon", fmt.Sprintf("it expires on %s, in %s", day(leaf.NotAfter), days(left)))
 	}
-	if err := leaf.VerifyHostname(name); err != nil {
+	if !isFor(leaf, r.target.Protocol, name) {
 		fault("cert-name", fmt.Sprintf("it is for %s, not for %s", nameList(leaf), name))
 	}
 	if !given {

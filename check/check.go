@@ -37,6 +37,7 @@ type Options struct {
 	Roots   *x509.CertPool      // nil: the system's
 	Given   []*x509.Certificate // the roots given by hand: a server that presents one itself is trusted
 	Name    string              // whom the certificate must name; empty: the target's host
+	Names   []string            // others that the server serves too: each must get a certificate for it by SNI
 	Local   string              // what we call ourselves; empty: "localhost"
 	Timeout time.Duration       // of one phase of one connection; 0: 10 s
 	Level   Level               // how far to go; 0: ActiveProbes

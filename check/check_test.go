@@ -195,13 +195,15 @@ func TestFindings(t *testing.T) {
 			c.TLS.MinVersion = tls.VersionTLS10
 			return serve(t, protocol.XMPPClient, c)
 		}, Upgraded},
-		"level-too-low": {func() Target { return serve(t, protocol.SMTP, issue(t, newCA(t), nil, name)) }, Upgraded},
-		"probe-failed":  {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
+		"cert-other-names": {func() Target { return serve(t, protocol.Submission, good()) }, Upgraded},
+		"level-too-low":    {func() Target { return serve(t, protocol.SMTP, issue(t, newCA(t), nil, name)) }, Upgraded},
+		"probe-failed":     {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
 	}
 	special := map[string]func(*Options){
-		"level-too-low":   func(o *Options) { o.Require = "verify" },
-		"cert-long-lived": func(o *Options) { o.Roots = nil },
-		"cert-not-logged": func(o *Options) { o.Roots = nil }, // the system's, which TestMain has made
+		"level-too-low":    func(o *Options) { o.Require = "verify" },
+		"cert-other-names": func(o *Options) { o.Names = []string{name, "other.example.test"} },
+		"cert-long-lived":  func(o *Options) { o.Roots = nil },
+		"cert-not-logged":  func(o *Options) { o.Roots = nil }, // the system's, which TestMain has made
 	}
 	maps.Copy(fixtures, certificateFixtures(t, ca))
 	maps.Copy(fixtures, strippingFixtures(t, good))
@@ -211,6 +213,9 @@ func TestFindings(t *testing.T) {
 		t.Errorf("the green fixture: %s %v", green.Verdict, ids(green))
 	}
 	for _, e := range catalogue {
+		if e.id == "addresses-differ" { // of several results: TestCompareAddresses
+			continue
+		}
 		f, ok := fixtures[e.id]
 		if !ok {
 			if e.severity[0] != Info {

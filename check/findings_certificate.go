@@ -45,4 +45,7 @@ var certificateFindings = []entry{
 		"See that the server can reach its authority's OCSP server, and that its clock is right.", []string{"RFC 6066 section 8", "RFC 6960"}},
 	{"cert-must-staple", by{High, Medium, High}, "The certificate demands a stapled response, and there is none",
 		"Clients that know the extension refuse the connection.", "Switch OCSP stapling on, or get a certificate without the extension.", []string{"RFC 7633"}},
+	{"cert-other-names", by{High, Medium, High}, "A name that the server should serve gets no certificate of its own",
+		"Asked for by another of its names, the server presents a certificate that does not verify for it.",
+		"Give the server a certificate for each of its names, and let it choose by SNI.", []string{"RFC 6066 section 3", "RFC 8461 section 7.1"}},
 }

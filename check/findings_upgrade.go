@@ -52,4 +52,7 @@ var upgradeFindings = []entry{
 	{"level-too-low", by{High, High, High}, "The required level is not reached",
 		"The level that was asked for by --require or by the profile is higher than the one reached.",
 		"See the other findings for what is in the way.", []string{"RFC 7435"}},
+	{"addresses-differ", by{Medium, Medium, Medium}, "The name's addresses do not answer alike",
+		"Behind one name stand servers that differ in what they offer, or in their certificate: clients get now the one, now the other.",
+		"Bring the servers to the same configuration and certificate.", nil},
 }

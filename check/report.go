@@ -63,6 +63,16 @@ type Certificate struct {
 	Verified bool   `json:"verified"`
 	Error    string `json:"error"`
 	Chain    []Cert `json:"chain"`
+
+	ByName []NamedCert `json:"by_name,omitempty"` // by Options.Names
+}
+
+// NamedCert is what the server presents when it is asked for by another name.
+type NamedCert struct {
+	Name     string `json:"name"`
+	Verified bool   `json:"verified"`
+	Error    string `json:"error"`
+	SHA256   string `json:"sha256"`
 }
 
 // Cert is one certificate. Times are RFC 3339, sums hexadecimal.

@@ -34,6 +34,9 @@ const sideBySide = 6
 // what they found in the order they stand in.
 func (r *run) tests(ctx context.Context) {
 	todo := []test{{id: "old-tls", level: Handshake, try: func(ctx context.Context, r *run) trial { return r.oldVersions(ctx) }}}
+	if len(r.options.Names) > 0 {
+		todo = append(todo, test{id: "cert-other-names", level: Handshake, try: func(ctx context.Context, r *run) trial { return r.otherNames(ctx) }})
+	}
 	if r.options.Online && len(r.served) > 0 {
 		todo = append(todo, test{id: "cert-revoked", level: Passive, try: func(ctx context.Context, r *run) trial { return r.online(ctx) }})
 	}

@@ -15,7 +15,7 @@ var SMTP = register(smtp{info: starttls.Info{
 
 // Submission is SMTP as mail clients speak it, RFC 6409.
 var Submission = register(smtp{info: starttls.Info{
-	Name: "submission", Aliases: []string{"msa"}, Port: 587, ImplicitTLS: 465, Title: "SMTP, mail from its author",
+	Name: "submission", Aliases: []string{"msa"}, Port: 587, ImplicitTLS: 465, SRV: "submission", SRVImplicit: "submissions", Title: "SMTP, mail from its author",
 	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, Greeting: "220 ready ESMTP\r\n",
 }})
 

@@ -15,14 +15,14 @@ import (
 // not be unread, so the session begins with it. In Optional, a client that goes
 // on without TLS does so in the stream it has opened.
 var XMPPClient = register(xmpp{info: starttls.Info{
-	Name: "xmpp-client", Aliases: []string{"xmpp", "xmpp-c2s", "jabber"}, Port: 5222, ImplicitTLS: 5223, ALPN: []string{"xmpp-client"},
+	Name: "xmpp-client", Aliases: []string{"xmpp", "xmpp-c2s", "jabber"}, Port: 5222, ImplicitTLS: 5223, SRV: "xmpp-client", SRVImplicit: "xmpps-client", NamesDomain: true, ALPN: []string{"xmpp-client"},
 	Title: "XMPP, instant messages", Reference: "RFC 6120", HelloInTLS: true, Unordered: true,
 }, namespace: "jabber:client"})
 
 // XMPPServer is XMPP between servers, RFC 6120 section 5. Its modes Hide and
 // Optional are those of XMPPClient.
 var XMPPServer = register(xmpp{info: starttls.Info{
-	Name: "xmpp-server", Aliases: []string{"xmpp-s2s"}, Port: 5269, ImplicitTLS: 5270, ALPN: []string{"xmpp-server"},
+	Name: "xmpp-server", Aliases: []string{"xmpp-s2s"}, Port: 5269, ImplicitTLS: 5270, SRV: "xmpp-server", SRVImplicit: "xmpps-server", NamesDomain: true, ALPN: []string{"xmpp-server"},
 	Title: "XMPP between servers", Reference: "RFC 6120", HelloInTLS: true, Unordered: true, Role: starttls.Relay,
 }, namespace: "jabber:server"})
 

@@ -190,7 +190,7 @@ func (d *depth) check() error {
 // checkAll checks the targets side by side and keeps their order.
 func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targets []check.Target, all bool) []check.Result {
 	results := make([][]check.Result, len(targets))
-	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
+	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Names: n.names[min(1, len(n.names)):], Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
 		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Online: d.online, MaxConnections: d.connections}
 	progress := a.newProgress(o.quiet)
 	defer progress.end()
@@ -211,7 +211,9 @@ func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targe
 		})
 	}
 	wg.Wait()
-	return slices.Concat(results...)
+	found := slices.Concat(results...)
+	check.CompareAddresses(found)
+	return found
 }
 
 // unresolved is the result of a target whose name has no address.

@@ -21,6 +21,7 @@ import (
 // connect and send share.
 type network struct {
 	ca       []string
+	names    []string // --name; name is the first
 	name     string
 	ehlo     string
 	timeout  time.Duration
@@ -35,7 +36,7 @@ type network struct {
 func (n *network) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringArrayVar(&n.ca, "ca", nil, "trust the certificates in `FILE` (PEM) instead of the system's roots")
-	f.StringVar(&n.name, "name", "", "the server is `HOST`: verify and send this name instead of the target's")
+	f.StringArrayVar(&n.names, "name", nil, "the server is `HOST`: verify and send this name instead of the target's")
 	f.StringVar(&n.ehlo, "ehlo", "", "call ourselves `NAME` (default: this machine's name)")
 	f.DurationVar(&n.timeout, "timeout", 10*time.Second, "limit of one phase of one connection")
 	f.StringVar(&n.resolver, "resolver", "", "ask the DNS server at `ADDR` (IP or IP:PORT)")
@@ -50,6 +51,9 @@ func (n *network) flags(c *cobra.Command) {
 func (n *network) prepare() error {
 	if n.timeout <= 0 {
 		return usagef("as in --timeout 10s", "--timeout %s is not a time to wait", n.timeout)
+	}
+	if len(n.names) > 0 {
+		n.name = n.names[0]
 	}
 	if n.ehlo == "" {
 		n.ehlo = localName()

@@ -30,6 +30,13 @@ func (s *sessionFlags) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&s.insecure, "insecure", false, "accept any certificate; the level is then \"encrypt\"")
 }
 
+func (s *sessionFlags) prepare() error {
+	if len(s.names) > 1 {
+		return usagef("", "--name can be given once here")
+	}
+	return s.network.prepare()
+}
+
 // open upgrades a connection to t, or leaves it in clear.
 func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*starttls.Conn, error) {
 	name := s.name
