@@ -80,7 +80,17 @@ func boundaryFixtures(t *testing.T, good func() *starttls.Config) map[string]fix
 		"greeting-in-tls":      with(protocol.Submission, hostile.Fault{GreetsAgain: true}),
 		"clear-after-go-ahead": with(protocol.Submission, hostile.Fault{ClearInstead: true}),
 		"clear-in-tls":         with(protocol.Submission, hostile.Fault{ClearBetween: true}),
-		"clear-after-tls":      with(protocol.Submission, hostile.Fault{ClearAfter: true}),
+		"opossum": {func() Target {
+			implicit := good()
+			implicit.Mode = starttls.Implicit
+			upgrading := &starttls.Config{TLS: implicit.TLS}
+			p := ported{Protocol: protocol.HTTP, implicit: serve(t, protocol.HTTP, implicit).Port}
+			at := serve(t, protocol.HTTP, upgrading)
+			p.port = at.Port
+			at.Protocol = p
+			return at
+		}, Upgraded},
+		"clear-after-tls": with(protocol.Submission, hostile.Fault{ClearAfter: true}),
 	}
 }
 

@@ -218,7 +218,7 @@ func TestFindings(t *testing.T) {
 		}
 		f, ok := fixtures[e.id]
 		if !ok {
-			if e.severity[0] != Info {
+			if e.severity != (by{Info, Info, Info}) {
 				t.Errorf("%s has no red fixture", e.id)
 			}
 			continue

@@ -15,4 +15,7 @@ var boundaryFindings = []entry{
 	{"clear-after-tls", by{Medium, Medium, Medium}, "The session goes on in cleartext after the end of TLS",
 		"After TLS was closed the server obeys commands in clear, perhaps with the rights that were gained inside TLS.",
 		"Let the server close the connection with TLS.", []string{"RFC 8446 section 6.1", "CVE-2026-45185"}},
+	{"opossum", by{Info, Info, High}, "The port that upgrades takes sessions that are meant for the port that begins with TLS",
+		"An attacker on the path can lead a client of the other port here, in front of a request of his own. With HTTP the answers are then off by one, and a page is taken for another; with protocols in which the server speaks first nobody has shown such a thing.",
+		"Switch the upgrade off where the other port is served (HTTP: Apache removed it in 2.4.64), or give the two forms different names and keys.", []string{"https://opossum-attack.com", "CVE-2025-49812"}},
 }

@@ -134,21 +134,25 @@ func (r *run) weakSigns(ctx context.Context) (signs []string) {
 }
 
 // implicitVerifies reports whether the form that begins with TLS is served on
-// its usual port of the same address.
+// its usual port of the same address, with a certificate that verifies.
 func (r *run) implicitVerifies(ctx context.Context, info starttls.Info) bool {
+	conn, err := r.visitImplicit(ctx, info, &tls.Config{RootCAs: r.options.Roots})
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+// visitImplicit connects to the usual port of the form that begins with TLS.
+func (r *run) visitImplicit(ctx context.Context, info starttls.Info, t *tls.Config) (*starttls.Conn, error) {
 	host, _, err := net.SplitHostPort(r.target.Address)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	if r.connector.turn(ctx) != nil {
-		return false
+	if err := r.connector.turn(ctx); err != nil {
+		return nil, err
 	}
-	cfg := &starttls.Config{Mode: starttls.Implicit, ServerName: r.options.Name, Dialer: r.connector.open, TLS: &tls.Config{RootCAs: r.options.Roots},
+	cfg := &starttls.Config{Mode: starttls.Implicit, ServerName: r.options.Name, Dialer: r.connector.open, TLS: t, Bare: true,
 		Timeouts: starttls.Timeouts{Dial: r.options.Timeout, Handshake: r.options.Timeout}}
-	conn, err := starttls.Dial(ctx, net.JoinHostPort(host, strconv.Itoa(info.ImplicitTLS)), r.target.Protocol, cfg)
-	if err != nil {
-		return false
-	}
-	conn.Close()
-	return true
+	return starttls.Dial(ctx, net.JoinHostPort(host, strconv.Itoa(info.ImplicitTLS)), r.target.Protocol, cfg)
 }
