@@ -22,7 +22,7 @@ const module = "example.org/starttls"
 var may = map[string][]string{
 	"":         {},
 	"protocol": {""},
-	"policy":   {},
+	"policy":   {"policy"}, // its root alone: each of its packages stands by itself
 	"check":    {"", "protocol", "policy", "internal", "check"},
 	"gateway":  {"", "protocol", "policy", "internal", "gateway"},
 	"lab":      {"", "protocol", "policy", "internal", "lab"},
@@ -61,6 +61,9 @@ func TestImportsRunOneWay(t *testing.T) {
 		allowed, known := may[part]
 		if !known {
 			t.Errorf("%s: nothing is said about imports of %q", path, part)
+		}
+		if part == "policy" && strings.Count(path, "/") > 1 {
+			allowed = nil
 		}
 		for _, i := range file.Imports {
 			name, _ := strconv.Unquote(i.Path.Value)

@@ -1,0 +1,161 @@
+// Package testdns serves small zones on loopback, for tests: either as a
+// validating resolver would answer, with the outcome of validation given, or as
+// the authoritative server of a zone that it signs with a key of its own, for a
+// real resolver to validate.
+package testdns
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+)
+
+// State is how a zone answers.
+type State int
+
+const (
+	Insecure State = iota // as a resolver, without AD
+	Secure                // as a resolver that has validated: AD
+	Bogus                 // as a resolver that has refuted: SERVFAIL, unless CD asks for the data all the same
+	Lame                  // as a resolver that gets no answer: SERVFAIL
+	Refused               // REFUSED
+	Silent                // no answer at all
+	Signed                // as its authoritative server: with RRSIG and NSEC
+)
+
+// Zone is a piece of the name space. Of nested ones the innermost answers, so
+// that a single name can have a state of its own.
+type Zone struct {
+	Origin string
+	State  State
+	Text   string   // master file (RFC 1035, section 5); SOA, NS and a TTL of 300 are added
+	Broken []string // names whose signatures have expired, in a Signed zone
+}
+
+// Server answers at Addr, over UDP and TCP, until it is closed. To names in
+// none of its zones it answers REFUSED.
+type Server struct {
+	Addr string
+
+	udp, tcp *dns.Server
+	mu       sync.Mutex
+	zones    map[string]*zone
+	keys     map[string]*key // by origin; they outlive Set
+}
+
+// New starts a server of the zones.
+func New(zones ...Zone) (*Server, error) {
+	s := &Server{keys: map[string]*key{}}
+	if err := s.Set(zones...); err != nil {
+		return nil, err
+	}
+	packets, listener, err := listen()
+	if err != nil {
+		return nil, err
+	}
+	s.Addr = packets.LocalAddr().String()
+	var started sync.WaitGroup
+	started.Add(2)
+	s.udp = &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(s.serve), NotifyStartedFunc: started.Done}
+	s.tcp = &dns.Server{Listener: listener, Handler: dns.HandlerFunc(s.serve), NotifyStartedFunc: started.Done}
+	go s.udp.ActivateAndServe()
+	go s.tcp.ActivateAndServe()
+	started.Wait()
+	return s, nil
+}
+
+// listen takes the same port for UDP and TCP.
+func listen() (packets net.PacketConn, listener net.Listener, err error) {
+	for range 100 {
+		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if listener, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, listener, nil
+		}
+		packets.Close()
+	}
+	return nil, nil, err
+}
+
+// Close ends the server.
+func (s *Server) Close() {
+	s.udp.Shutdown()
+	s.tcp.Shutdown()
+}
+
+// Set serves these zones instead. A signed zone keeps its key.
+func (s *Server) Set(zones ...Zone) error {
+	m := map[string]*zone{}
+	for _, z := range zones {
+		parsed, err := parse(z)
+		if err != nil {
+			return err
+		}
+		if z.State == Signed {
+			if s.keys[parsed.origin] == nil {
+				if s.keys[parsed.origin], err = newKey(parsed.origin); err != nil {
+					return err
+				}
+			}
+			parsed.key = s.keys[parsed.origin]
+			parsed.add(parsed.key.public)
+		}
+		m[parsed.origin] = parsed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.zones = m
+	return nil
+}
+
+// Anchor is the DS record of a signed zone, a resolver's trust anchor.
+func (s *Server) Anchor(origin string) string {
+	return s.keys[dns.CanonicalName(origin)].public.ToDS(dns.SHA256).String()
+}
+
+// zone is a Zone read.
+type zone struct {
+	Zone
+	origin string                         // canonical
+	rrsets map[string]map[uint16][]dns.RR // by canonical name and type
+	key    *key                           // of a signed zone
+}
+
+func parse(z Zone) (*zone, error) {
+	p := &zone{Zone: z, origin: dns.CanonicalName(z.Origin), rrsets: map[string]map[uint16][]dns.RR{}}
+	const apex = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\n"
+	records := dns.NewZoneParser(strings.NewReader(apex+z.Text+"\n"), p.origin, "")
+	for rr, ok := records.Next(); ok; rr, ok = records.Next() {
+		if !dns.IsSubDomain(p.origin, rr.Header().Name) {
+			return nil, fmt.Errorf("%s is outside of %s", rr.Header().Name, p.origin)
+		}
+		p.add(rr)
+	}
+	return p, records.Err()
+}
+
+func (z *zone) add(rr dns.RR) {
+	name := dns.CanonicalName(rr.Header().Name)
+	if z.rrsets[name] == nil {
+		z.rrsets[name] = map[uint16][]dns.RR{}
+	}
+	t := rr.Header().Rrtype
+	z.rrsets[name][t] = append(z.rrsets[name][t], rr)
+}
+
+// exists reports whether there is something at the name or below it.
+func (z *zone) exists(name string) bool {
+	for owner := range z.rrsets {
+		if dns.IsSubDomain(name, owner) {
+			return true
+		}
+	}
+	return false
+}
+
+// soa is the zone's, which every denial carries.
+func (z *zone) soa() dns.RR { return z.rrsets[z.origin][dns.TypeSOA][0] }
