@@ -45,9 +45,9 @@ var (
 	failure  = answer{err: errors.New("no answer")}
 )
 
-func (a answer) unsigned() answer      { a.insecure = true; return a }
-func (a answer) at(name string) answer { a.canonical = name; return a }
-func records(rdata ...string) answer   { return answer{rdata: rdata} }
+func (a answer) unsigned() answer           { a.insecure = true; return a }
+func (a answer) at(name string) answer      { a.canonical = name; return a }
+func records(rdata ...string) answer        { return answer{rdata: rdata} }
 func got(p *Policy) string                  { return fmt.Sprintf("%v %s %v", p.Demand, p.Base, p.Names) }
 func smtp(host string, n ...string) Service { return Service{Host: host, Port: 25, Names: n} }
 
