@@ -50,6 +50,7 @@ type Info struct {
 	ALPNRequired bool     // TLS that offered them without agreement on one is an error
 	Reference    string   // the specification: "RFC 3207"
 	Title        string   // what people call it: "SMTP between mail servers"
+	MX           bool     // found by MX records
 	SRV          string   // service name in SRV records, without underscore (RFC 2782); "" if it has none
 	SRVImplicit  string   // the same of the form that begins with TLS
 	NamesDomain  bool     // certificates name the domain that is served, not its host (XMPP)

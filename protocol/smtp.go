@@ -10,7 +10,7 @@ import (
 // required (section 4): give its server Offer.Mode Optional.
 var SMTP = register(smtp{info: starttls.Info{
 	Name: "smtp", Aliases: []string{"esmtp", "mx"}, Port: 25, ImplicitTLS: 465, Title: "SMTP, mail between servers",
-	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, Role: starttls.Relay, Greeting: "220 ready ESMTP\r\n",
+	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, Role: starttls.Relay, MX: true, Greeting: "220 ready ESMTP\r\n",
 }})
 
 // Submission is SMTP as mail clients speak it, RFC 6409.

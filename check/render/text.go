@@ -116,7 +116,11 @@ func (p printer) result(r check.Result) {
 	case "failed":
 		mark = p.paint(yellow, "??? ")
 	}
-	fmt.Fprintf(p, "%s %s  %s\n", mark, show(r.Target), show(word))
+	via := ""
+	if r.Via != "" {
+		via = p.paint(dim, " ("+show(r.Via)+")")
+	}
+	fmt.Fprintf(p, "%s %s%s  %s\n", mark, show(r.Target), via, show(word))
 	p.facts(r)
 	for _, f := range r.Findings {
 		if f.Verdict != check.Passed && f.Verdict != check.Skipped {

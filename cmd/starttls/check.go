@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"example.org/starttls"
@@ -56,7 +54,10 @@ func (o *output) print(w, stderr io.Writer, r check.Report) error {
 	unreachable := func(r check.Result) bool { return r.Error != nil && r.Error.Stage == string(starttls.StageDial) }
 	for _, r := range r.Results {
 		if unreachable(r) {
-			fmt.Fprintf(stderr, "starttls: %s: %s\nhint: %s\n", r.Target, r.Error.Message, r.Error.Hint)
+			fmt.Fprintf(stderr, "starttls: %s: %s\n", r.Target, r.Error.Message)
+			if r.Error.Hint != "" {
+				fmt.Fprintf(stderr, "hint: %s\n", r.Error.Hint)
+			}
 		}
 	}
 	if r.Results = slices.DeleteFunc(slices.Clone(r.Results), unreachable); len(r.Results) == 0 {
@@ -93,9 +94,14 @@ TLS is offered and accepted, the version, cipher and group, the certificate and
 whether it verifies, what the server offers before TLS and inside it, what went
 in clear, and what is wrong, worst first, each with its fix.
 
+A bare name is a domain: its services are found by MX, SRV and autoconfig, and
+each of their addresses is checked. Where it has none of these, the usual ports
+of all protocols are tried at the name itself.
+
 Exit codes: 0 clean; 1 findings at or above --fail-on; 2 a malformed command
 line; 3 could not tell (no such name, refused, timed out).`,
-		Example: `  starttls check smtp://mx.example.org
+		Example: `  starttls check example.org
+  starttls check smtp://mx.example.org
   starttls check --ca root.pem --name mail.example.org imap://127.0.0.1:1143
   starttls check mail.example.org:993 --format json`,
 		Args: cobra.ArbitraryArgs,
@@ -111,20 +117,20 @@ line; 3 could not tell (no such name, refused, timed out).`,
 				return usagef("info, low, medium or high", "--fail-on %q is not known", failOn)
 			}
 			o.failOn = fail
-			var targets []check.Target
+			var jobs []job
 			for _, arg := range args {
-				t, err := parseTarget(arg)
+				j, err := parseJob(arg)
 				if err != nil {
 					return err
 				}
-				targets = append(targets, t)
+				jobs = append(jobs, j)
 			}
 			if err := errors.Join(o.check(), d.check(), h.read(), n.prepare()); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
 			defer cancel()
-			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339), Results: a.checkAll(ctx, &n, o, d, targets, all)}
+			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339), Results: a.checkAll(ctx, &n, o, d, jobs, all)}
 			if err := h.apply(&r); err != nil {
 				return err
 			}
@@ -185,39 +191,4 @@ func (d *depth) check() error {
 		return usagef("as in --max-connections 10", "--max-connections %d is not a number of connections", d.connections)
 	}
 	return nil
-}
-
-// checkAll checks the targets side by side and keeps their order.
-func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, targets []check.Target, all bool) []check.Result {
-	results := make([][]check.Result, len(targets))
-	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Names: n.names[min(1, len(n.names)):], Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
-		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Online: d.online, MaxConnections: d.connections}
-	progress := a.newProgress(o.quiet)
-	defer progress.end()
-	opts.Progress = progress.tell
-	slots := make(chan struct{}, 8)
-	var wg sync.WaitGroup
-	for i, t := range targets {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			addresses, err := n.addresses(ctx, t, all)
-			if err != nil {
-				results[i] = []check.Result{unresolved(t, opts, err)}
-			}
-			for _, at := range addresses {
-				results[i] = append(results[i], check.Run(ctx, at, opts))
-			}
-		})
-	}
-	wg.Wait()
-	found := slices.Concat(results...)
-	check.CompareAddresses(found)
-	return found
-}
-
-// unresolved is the result of a target whose name has no address.
-func unresolved(t check.Target, o check.Options, err error) check.Result {
-	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, err }
-	return check.Run(context.Background(), t, o)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"example.org/starttls/check"
+	"example.org/starttls/policy/dnssec"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/net/proxy"
@@ -154,6 +155,14 @@ func (n *network) dns() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, n.resolver)
 	}}
+}
+
+// records is the resolver of what DNSSEC may have to prove.
+func (n *network) records() (*dnssec.Resolver, error) {
+	if n.resolver != "" {
+		return dnssec.At(n.resolver), nil
+	}
+	return dnssec.System()
 }
 
 // addresses gives t once for each address to check: all of them, or the first.
