@@ -15,8 +15,8 @@ import (
 // Whoever adds a protocol implements this; everybody else passes it to [Dial],
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
-// optional interfaces below, found by type assertion: [Settler], [Prober],
-// [Authenticator], [Injector], [Tester], [Host].
+// optional interfaces below, found by type assertion: [HandshakeWrapper],
+// [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host].
 type Protocol interface {
 	Info() Info
 
@@ -66,7 +66,7 @@ type Info struct {
 	LF             bool   // lines end in LF alone
 	Binary         bool   // the session is no text
 	MinVersion     uint16 // lowest TLS version that Reference allows; 0: no limit
-	MaxVersion     uint16 // highest TLS version that can be carried; 0: no limit
+	MaxVersion     uint16 // highest TLS version that the upgrade can carry; 0: no limit
 	Greeting       string // what Conn.Greeted puts in the place of a greeting already read; "" if there is none
 }
 
@@ -130,6 +130,21 @@ type Outcome struct {
 	TLS    bool   // TLS comes next
 	Peer   string // what the client called itself or asked for: EHLO name, XMPP "to"; untrusted
 	Replay []byte // a constant command of the protocol whose effect outlives TLS (NNTP's MODE READER); never client bytes
+}
+
+// A HandshakeWrapper carries the TLS handshake in packets of its own, as TDS
+// does, and only what follows as TLS alone. The form that begins with TLS is not
+// wrapped.
+//
+// Its client must not say anything between the request and the answer to it:
+// what a server has read behind the request is an InjectedError, be it TLS or not.
+type HandshakeWrapper interface {
+	// WrapHandshake returns a connection for the handshake to be made over. The
+	// core calls unwrap once the handshake has succeeded; from then on wrapped
+	// is nc itself, but for what is left of the packet last read, which comes
+	// first. Reads take no byte off nc that is not the packet's, and what is no
+	// packet is a tls.RecordHeaderError with its first bytes.
+	WrapHandshake(nc net.Conn) (wrapped net.Conn, unwrap func())
 }
 
 // A Settler has something to say between the handshake and the session proper:

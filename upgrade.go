@@ -178,12 +178,13 @@ func (c *Conn) server(ctx context.Context) (Stage, error) {
 }
 
 // serverCleartext speaks the server's half and holds the boundary: behind the
-// request for TLS only a TLS record may have been read.
+// request for TLS only a TLS record may have been read, and not even that where
+// the handshake is wrapped.
 func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	out, err := c.protocol.Server(ph.wire, c.config.Hello, offer)
 	c.outcome = out
-	if ahead := ph.wire.Ahead(); err == nil && out.TLS && len(ahead) > 0 && !startsRecord(ahead) {
+	if ahead := ph.wire.Ahead(); err == nil && out.TLS && len(ahead) > 0 && !c.startsTLS(ahead) {
 		err = &InjectedError{From: ClientSide, Bytes: ahead}
 	}
 	if err == nil && !out.TLS && (offer.Mode == Grant || offer.Mode == Decline) {
@@ -193,10 +194,13 @@ func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
 	return ph.end(err)
 }
 
-// startsRecord reports whether b begins a TLS handshake record (RFC 8446,
-// section 5.1): the only read-ahead that is legitimate on a server.
-func startsRecord(b []byte) bool {
-	return b[0] == recordHandshake && (len(b) < 2 || b[1] == 3)
+// startsTLS reports whether b begins a TLS handshake record (RFC 8446, section
+// 5.1): the only read-ahead that is legitimate on a server. A wrapped handshake
+// begins with a packet, which the client of such a protocol does not send before
+// it was answered.
+func (c *Conn) startsTLS(b []byte) bool {
+	_, wraps := c.protocol.(HandshakeWrapper)
+	return !wraps && b[0] == recordHandshake && (len(b) < 2 || b[1] == 3)
 }
 
 // handshake puts TLS on c. A failure ends the connection; crypto/tls has sent
@@ -205,7 +209,8 @@ func (c *Conn) handshake(ctx context.Context, layer func(net.Conn) *tls.Conn) er
 	start := time.Now()
 	limit := c.config.Timeouts.Handshake
 	c.Conn.SetDeadline(start.Add(limit))
-	tc := layer(c.Conn)
+	nc, unwrap := c.wrap()
+	tc := layer(nc)
 	err := tc.HandshakeContext(ctx)
 	c.timings.Handshake = time.Since(start)
 	if ctx.Err() != nil {
@@ -215,6 +220,7 @@ func (c *Conn) handshake(ctx context.Context, layer func(net.Conn) *tls.Conn) er
 	if err != nil {
 		return handshakeError(timedOut(err, limit), peer)
 	}
+	unwrap()
 	info := c.protocol.Info()
 	if info.ALPNRequired && offersALPN(c.config, info) && tc.ConnectionState().NegotiatedProtocol == "" {
 		return fmt.Errorf("the %s did not agree on the protocol name %q (ALPN)", peer, info.ALPN)
@@ -228,6 +234,14 @@ func (c *Conn) handshake(ctx context.Context, layer func(net.Conn) *tls.Conn) er
 		c.level = LevelEncrypt
 	}
 	return tc.SetDeadline(time.Time{})
+}
+
+// wrap returns what the handshake is made over, and what ends that form.
+func (c *Conn) wrap() (nc net.Conn, unwrap func()) {
+	if w, ok := c.protocol.(HandshakeWrapper); ok && c.config.Mode != Implicit {
+		return w.WrapHandshake(c.Conn)
+	}
+	return c.Conn, func() {}
 }
 
 // clientTLS is the configuration of one client handshake.
@@ -254,7 +268,7 @@ func baseTLS(cfg *Config, info Info) *tls.Config {
 		cfg.TLS = new(tls.Config)
 	}
 	alpn := offersALPN(cfg, info) && len(cfg.TLS.NextProtos) == 0
-	limit := info.MaxVersion != 0 && (cfg.TLS.MaxVersion == 0 || cfg.TLS.MaxVersion > info.MaxVersion)
+	limit := info.MaxVersion != 0 && cfg.Mode != Implicit && (cfg.TLS.MaxVersion == 0 || cfg.TLS.MaxVersion > info.MaxVersion)
 	least := cfg.TLS.MinVersion < info.MinVersion
 	if !alpn && !limit && !least {
 		return cfg.TLS

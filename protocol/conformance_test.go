@@ -153,17 +153,25 @@ func TestInjectionBehindGoAhead(t *testing.T) {
 }
 
 // A ClientHello in the segment of the request is legitimate (RFC 9051, section
-// 6.2.1): the server's half leaves it unread, and the core feeds it to TLS.
+// 6.2.1): the server's half leaves it unread, and the core feeds it to TLS. Not
+// so where the handshake is wrapped, in whose protocols nothing may come early.
 func TestEarlyClientHello(t *testing.T) {
 	client, server := pair(t)
 	each(t, func(t *testing.T, p starttls.Protocol) {
 		cfg := *client
-		hello := clientHello(t)
+		hello := clientHello(t, p)
 		cfg.OnAsk = func(msg []byte) []starttls.Segment {
 			return []starttls.Segment{{Data: append(slices.Clone(msg), hello...)}}
 		}
 		a, b := loopback(t)
 		_, _, _, serr := upgradeOver(t.Context(), p, &cfg, server, a, b)
+		if _, wraps := p.(starttls.HandshakeWrapper); wraps {
+			var injected *starttls.InjectedError
+			if !errors.As(serr, &injected) || !bytes.Equal(injected.Bytes, hello) {
+				t.Errorf("want the wrapped ClientHello as injected, got %v", serr)
+			}
+			return
+		}
 		// The client then sends another ClientHello, which no handshake survives;
 		// but the server must have taken the first for TLS.
 		var e *starttls.Error
@@ -177,11 +185,14 @@ func TestEarlyClientHello(t *testing.T) {
 	})
 }
 
-// clientHello is the first flight of crypto/tls.
-func clientHello(t testing.TB) []byte {
+// clientHello is the first flight of crypto/tls, as p carries it.
+func clientHello(t testing.TB, p starttls.Protocol) []byte {
 	a, b := net.Pipe()
-	rec := &tap{Conn: a}
-	go tls.Client(rec, &tls.Config{ServerName: "x.example.test"}).Handshake()
+	under := net.Conn(a)
+	if w, ok := p.(starttls.HandshakeWrapper); ok {
+		under, _ = w.WrapHandshake(a)
+	}
+	go tls.Client(under, &tls.Config{ServerName: "x.example.test"}).Handshake()
 	buf := make([]byte, 4096)
 	n, err := b.Read(buf)
 	if err != nil {
@@ -215,14 +226,29 @@ func TestFailedHandshakeLeavesNoCleartext(t *testing.T) {
 		if cc != nil || !errors.As(cerr, &cert) {
 			t.Fatalf("the client accepts a stranger's certificate: %v", cerr)
 		}
-		records(t, "client", ta.said()[asked:])
-		records(t, "server", tb.said()[granted:])
+		records(t, "client", unwrapped(t, p, ta.said()[asked:]))
+		records(t, "server", unwrapped(t, p, tb.said()[granted:]))
 		for side, c := range map[string]net.Conn{"client": a, "server": b} {
 			if _, err := c.Write([]byte("x")); err == nil {
 				t.Errorf("the %s's connection is still open", side)
 			}
 		}
 	})
+}
+
+// unwrapped takes off what p wraps the handshake in, and fails on all else.
+func unwrapped(t *testing.T, p starttls.Protocol, b []byte) []byte {
+	t.Helper()
+	w, ok := p.(starttls.HandshakeWrapper)
+	if !ok {
+		return b
+	}
+	wrapped, _ := w.WrapHandshake(scripted(b))
+	out, err := io.ReadAll(wrapped)
+	if err != nil {
+		t.Errorf("not all of the handshake is wrapped: %v", err)
+	}
+	return out
 }
 
 // records fails unless b is made of TLS records.

@@ -5,6 +5,7 @@ package hostile
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -111,14 +112,20 @@ func (s *session) readOn(ahead []byte) ([]byte, error) {
 // inTLS serves the session inside TLS: hello was read of it by now, and kept is
 // what the session begins with.
 func (s *session) inTLS(hello, kept []byte) error {
-	raw := net.Conn(&after{s.nc, hello})
-	if s.fault.ClearBetween {
-		raw = &between{after: after{s.nc, hello}, session: s}
+	raw, unwrap := net.Conn(&after{s.nc, hello}), func() {}
+	if p, ok := s.protocol.(starttls.HandshakeWrapper); ok {
+		raw, unwrap = p.WrapHandshake(raw)
 	}
-	tc := tls.Server(raw, s.cfg.TLS)
+	if s.fault.ClearBetween {
+		raw = &between{after: after{raw, nil}, session: s}
+	}
+	cfg := s.cfg.TLS.Clone()
+	cfg.MaxVersion = cmp.Or(s.protocol.Info().MaxVersion, cfg.MaxVersion)
+	tc := tls.Server(raw, cfg)
 	if err := tc.HandshakeContext(s.ctx); err != nil {
 		return err
 	}
+	unwrap()
 	w := s.wire(&after{tc, kept}, true)
 	defer w.Release()
 	if s.protocol.Info().SpeaksAfterTLS || s.fault.GreetsAgain {
