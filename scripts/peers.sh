@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the real servers and clients that the interop tests meet: Debian's
-# packages, as root. No daemon is started by it. What is there already is left
-# alone.
+# packages and a few of npm's, as root. No daemon is started by it. What is
+# there already is left alone.
 #   scripts/peers.sh            install what is missing
 #   scripts/peers.sh --check    only name what is missing; exit 1 if anything is
 set -euo pipefail
@@ -11,16 +11,23 @@ servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-
 	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp"
 clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin"
 
+modules="@mysql/xdevapi@8.0.35" # for Node.js
+
 missing=()
 for p in $servers $clients; do
 	state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null || true)
 	[ "${state:0:2}" = ii ] || missing+=("$p")
 done
-if [ ${#missing[@]} = 0 ]; then
+command -v npm >/dev/null || missing+=(nodejs npm)
+modules_missing=()
+for m in $modules; do
+	npm ls --global --depth 0 "$m" >/dev/null 2>&1 || modules_missing+=("$m")
+done
+if [ ${#missing[@]} = 0 ] && [ ${#modules_missing[@]} = 0 ]; then
 	echo "peers: all installed"
 	exit 0
 fi
-echo "peers: missing: ${missing[*]}"
+echo "peers: missing: ${missing[*]} ${modules_missing[*]}"
 if [ "${1:-}" = --check ]; then
 	exit 1
 fi
@@ -50,11 +57,18 @@ INNCONF=$(mktemp)
 export INNCONF
 printf 'domain: example.test\npathhost: news.example.test\nmta: "/bin/false"\npathnews: /usr/lib/news\npathdb: /var/lib/news\nhismethod: hisv6\nenableoverview: false\n' >"$INNCONF"
 chmod 644 "$INNCONF"
-echo "peers: installing ${#missing[@]} packages with apt-get, a minute or two"
-if ! { apt-get update && apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
-	-o Dpkg::Options::=--force-confdef "${missing[@]}"; } >"$log" 2>&1; then
+if [ ${#missing[@]} -gt 0 ]; then
+	echo "peers: installing ${#missing[@]} packages with apt-get, a minute or two"
+	if ! { apt-get update && apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
+		-o Dpkg::Options::=--force-confdef "${missing[@]}"; } >"$log" 2>&1; then
+		tail -n 40 "$log" >&2
+		echo "peers: apt-get failed; its output is in $log" >&2
+		exit 1
+	fi
+fi
+if [ ${#modules_missing[@]} -gt 0 ] && ! npm install --global --ignore-scripts --no-audit --no-fund "${modules_missing[@]}" >"$log" 2>&1; then
 	tail -n 40 "$log" >&2
-	echo "peers: apt-get failed; its output is in $log" >&2
+	echo "peers: npm failed; its output is in $log" >&2
 	exit 1
 fi
 rm -f "$log" "$INNCONF"
