@@ -29,14 +29,15 @@ func parseTarget(s string) (check.Target, error) {
 	}
 	t = check.Target{Protocol: p, Implicit: implicit, Host: u.Hostname(), Port: p.Info().Port}
 	if implicit {
-		if t.Port = p.Info().ImplicitTLS; t.Port == 0 && u.Port() == "" {
-			return t, usagef("give it: "+s+":PORT", "%s: this form has no usual port", s)
-		}
+		t.Port = p.Info().ImplicitTLS
 	}
 	if u.Port() != "" || strings.HasSuffix(u.Host, ":") {
 		if t.Port, err = port(u.Port()); err != nil {
 			return t, usagef("", "%s: %v", s, err)
 		}
+	}
+	if t.Port == 0 {
+		return t, usagef("give it: "+s+":PORT", "%s: it has no usual port", s)
 	}
 	return t, nil
 }
