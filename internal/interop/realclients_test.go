@@ -30,7 +30,7 @@ type ours struct {
 // serve runs our server half of scheme until the test ends. Its certificate, of
 // the tests' root, is for serverName, for domain, and for 127.0.0.1, which is
 // what clients verify that can not be told another name.
-func serve(t testing.TB, scheme string) *ours {
+func serve(t testing.TB, scheme string, edit ...func(*starttls.Config)) *ours {
 	t.Helper()
 	p, implicit, err := protocol.Lookup(scheme)
 	check(t, err)
@@ -39,6 +39,9 @@ func serve(t testing.TB, scheme string) *ours {
 	cfg := &starttls.Config{ServerName: serverName, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	if implicit {
 		cfg.Mode = starttls.Implicit
+	}
+	for _, e := range edit {
+		e(cfg)
 	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
