@@ -154,21 +154,25 @@ func TestInjectionBehindGoAhead(t *testing.T) {
 
 // A ClientHello in the segment of the request is legitimate (RFC 9051, section
 // 6.2.1): the server's half leaves it unread, and the core feeds it to TLS. Not
-// so where the handshake is wrapped, in whose protocols nothing may come early.
+// so where the handshake is wrapped, in whose protocols nothing may come early,
+// in packets or not.
 func TestEarlyClientHello(t *testing.T) {
 	client, server := pair(t)
+	hello := clientHello(t)
 	each(t, func(t *testing.T, p starttls.Protocol) {
-		cfg := *client
-		hello := clientHello(t, p)
-		cfg.OnAsk = func(msg []byte) []starttls.Segment {
-			return []starttls.Segment{{Data: append(slices.Clone(msg), hello...)}}
-		}
-		a, b := loopback(t)
-		_, _, _, serr := upgradeOver(t.Context(), p, &cfg, server, a, b)
-		if _, wraps := p.(starttls.HandshakeWrapper); wraps {
-			var injected *starttls.InjectedError
+		w, wraps := p.(starttls.HandshakeWrapper)
+		serr := hurry(t, p, client, server, hello)
+		var injected *starttls.InjectedError
+		if wraps {
 			if !errors.As(serr, &injected) || !bytes.Equal(injected.Bytes, hello) {
-				t.Errorf("want the wrapped ClientHello as injected, got %v", serr)
+				t.Errorf("want an injection, got %v", serr)
+			}
+			packets := scripted(nil)
+			wrapped, _ := w.WrapHandshake(packets)
+			wrapped.Write(hello)
+			serr = hurry(t, p, client, server, packets.out.Bytes())
+			if !errors.As(serr, &injected) || !bytes.Equal(injected.Bytes, packets.out.Bytes()) {
+				t.Errorf("in packets: want an injection, got %v", serr)
 			}
 			return
 		}
@@ -185,14 +189,24 @@ func TestEarlyClientHello(t *testing.T) {
 	})
 }
 
-// clientHello is the first flight of crypto/tls, as p carries it.
-func clientHello(t testing.TB, p starttls.Protocol) []byte {
-	a, b := net.Pipe()
-	under := net.Conn(a)
-	if w, ok := p.(starttls.HandshakeWrapper); ok {
-		under, _ = w.WrapHandshake(a)
+// hurry upgrades with hello behind the request, in one segment, and returns how
+// the server ended.
+func hurry(t *testing.T, p starttls.Protocol, client, server *starttls.Config, hello []byte) error {
+	t.Helper()
+	cfg := *client
+	cfg.OnAsk = func(msg []byte) []starttls.Segment {
+		return []starttls.Segment{{Data: append(slices.Clone(msg), hello...)}}
 	}
-	go tls.Client(under, &tls.Config{ServerName: "x.example.test"}).Handshake()
+	a, b := loopback(t)
+	_, _, _, serr := upgradeOver(t.Context(), p, &cfg, server, a, b)
+	return serr
+}
+
+// clientHello is the first flight of crypto/tls.
+func clientHello(t testing.TB) []byte {
+	a, b := net.Pipe()
+	rec := &tap{Conn: a}
+	go tls.Client(rec, &tls.Config{ServerName: "x.example.test"}).Handshake()
 	buf := make([]byte, 4096)
 	n, err := b.Read(buf)
 	if err != nil {
