@@ -25,7 +25,7 @@ type bacula struct{}
 
 func (bacula) Info() starttls.Info {
 	return starttls.Info{
-		Name: "bacula", Aliases: []string{"bacula-dir"}, Port: 9101, Title: "Bacula, the Director", Reference: "Bacula 11, starttls", Binary: true, Unadvertised: true,
+		Name: "bacula", Aliases: []string{"bacula-dir"}, Port: 9101, Title: "Bacula, the Director", Reference: "Bacula 11, starttls", Binary: true, Unadvertised: true, SpeaksAfterTLS: true,
 	}
 }
 
@@ -67,6 +67,9 @@ func readBacula(w *starttls.Wire) (text string, err error) {
 
 func (bacula) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error) {
 	var h starttls.Hello
+	if ask == starttls.NoAsk && w.Upgraded() {
+		return readBaculaChallenge(w)
+	}
 	if ask == starttls.NoAsk {
 		return h, nil
 	}
@@ -94,25 +97,39 @@ func (bacula) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error)
 	return h, &starttls.ReplyError{Expected: "starttls", Reply: []byte(answer)}
 }
 
-// Probe reads the challenge with which a Director goes on.
-func (bacula) Probe(w *starttls.Wire) (starttls.Hello, error) {
-	var h starttls.Hello
-	if !w.Upgraded() {
-		if _, err := w.Write(baculaHello(0)); err != nil {
-			return h, err
-		}
-	}
+// readBaculaChallenge reads what a Director goes on with.
+func readBaculaChallenge(w *starttls.Wire) (h starttls.Hello, err error) {
 	answer, err := readBacula(w)
 	switch {
 	case err != nil:
-		return h, err
 	case strings.HasPrefix(answer, baculaChallenge):
 		h.Auth = []string{"CRAM-MD5"}
-		return h, nil
 	case strings.HasPrefix(answer, "1999 "):
-		return h, &starttls.RefusedError{Reply: []byte(answer)}
+		err = &starttls.RefusedError{Reply: []byte(answer)}
+	default:
+		err = &starttls.ReplyError{Expected: "a challenge", Reply: []byte(answer)}
 	}
-	return h, &starttls.ReplyError{Expected: "a challenge", Reply: []byte(answer)}
+	return h, err
+}
+
+// Probe answers the challenge, which was read on the way into TLS, by a signal,
+// and reads how it is turned away. Elsewhere it calls, for a challenge.
+func (bacula) Probe(w *starttls.Wire) (starttls.Hello, error) {
+	if !w.Upgraded() {
+		if _, err := w.Write(baculaHello(0)); err != nil {
+			return starttls.Hello{}, err
+		}
+		return readBaculaChallenge(w)
+	}
+	h := starttls.Hello{Auth: []string{"CRAM-MD5"}}
+	if _, err := w.Write([]byte(baculaEOD)); err != nil {
+		return h, err
+	}
+	answer, err := readBacula(w)
+	if err == nil && !strings.HasPrefix(answer, "1999 ") {
+		err = &starttls.ReplyError{Expected: "a refusal", Reply: []byte(answer)}
+	}
+	return h, err
 }
 
 // Injection: a wrong answer to the challenge is called wrong, a signal in the
@@ -142,6 +159,9 @@ func parseBaculaHello(text string) (name string, need int, ok bool) {
 }
 
 func (bacula) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (out starttls.Outcome, err error) {
+	if offer.Mode == starttls.NoOffer && w.Upgraded() {
+		return out, askBacula(w)
+	}
 	if offer.Mode == starttls.NoOffer {
 		return out, nil
 	}
@@ -182,6 +202,12 @@ func (bacula) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	return out, cmpErr(err, starttls.ErrNotUpgraded)
 }
 
+// askBacula begins the sign-in.
+func askBacula(w *starttls.Wire) error {
+	_, err := w.Write(baculaMessage(baculaChallenge + " <" + rand.Text() + "@" + w.ServerName() + "> ssl=0\n"))
+	return err
+}
+
 // Serve takes any answer to its challenge. The console then challenges it in
 // turn, and is told that nothing comes of it: nobody knows the password here.
 func (bacula) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
@@ -189,10 +215,9 @@ func (bacula) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 		if _, err := readBacula(w); err != nil {
 			return err
 		}
-	}
-	challenge := baculaChallenge + " <" + rand.Text() + "@" + w.ServerName() + "> ssl=0\n"
-	if _, err := w.Write(baculaMessage(challenge)); err != nil {
-		return err
+		if err := askBacula(w); err != nil {
+			return err
+		}
 	}
 	answer, err := readBacula(w)
 	if err != nil {

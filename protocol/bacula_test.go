@@ -48,8 +48,8 @@ func TestBaculaServe(t *testing.T) {
 		string(baculaMessage("KHa8\x00")) + string(baculaMessage("auth cram-md5 <3.4@c.test> ssl=2\n")): baculaRight + baculaWrong,
 		baculaEOD: baculaNo,
 	} {
-		s := scripted([]byte(answer))
-		w := starttls.NewWire(t.Context(), s, starttls.WireConfig{Side: starttls.ServerSide, ServerName: "s.test", TLS: true, Upgraded: true})
+		s := scripted([]byte(string(baculaHello(0)) + answer))
+		w := starttls.NewWire(t.Context(), s, starttls.WireConfig{Side: starttls.ServerSide, ServerName: "s.test"})
 		var leaks []starttls.Leak
 		err := Bacula.Serve(w, starttls.Hello{}, func(l starttls.Leak) { leaks = append(leaks, l) })
 		back := wireTo(scripted(s.out.Bytes()), starttls.ClientSide)

@@ -48,11 +48,14 @@ func (radmind) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error
 	if r, err = readCodeReply(w, "a reply to STARTTLS"); err != nil {
 		return h, err
 	}
-	if r.code/100 != 2 {
-		return h, r.refused()
+	switch {
+	case r.code == 220:
+		h.Offered = true
+		return h, nil
+	case r.code/100 == 2: // to something else
+		return h, &starttls.ReplyError{Expected: "a reply to STARTTLS", Reply: r.raw}
 	}
-	h.Offered = true
-	return h, nil
+	return h, r.refused()
 }
 
 // radmindIs reports whether a word stands for a command.

@@ -13,6 +13,7 @@ func TestRadmindClient(t *testing.T) {
 			func(h starttls.Hello) bool { return h.Offered && h.Software == "radmind 1.16.0" }},
 		{"of before capabilities", starttls.IfOffered, []string{"<200 RAP 1 r.test 1.4.0 radmind access protocol\r\n", ">STARTTLS\r\n", "<220 go\r\n"}, "ok", "", nil},
 		{"not to be had", starttls.IfOffered, []string{greeting, ">STARTTLS\r\n", "<500 Command STARTTLS unrecognized\r\n"}, "refused", "ZLIB REPO", func(h starttls.Hello) bool { return !h.Offered }},
+		{"another answer", starttls.IfOffered, []string{greeting, ">STARTTLS\r\n", "<202 NOOP OK\r\n"}, "reply", "ZLIB REPO", nil},
 		{"busy", starttls.IfOffered, []string{"<420 Server busy\r\n"}, "refused for now", "", nil},
 		{"no access", starttls.IfOffered, []string{"<500 No access for c.test\r\n"}, "refused", "", nil},
 		{"no TLS wanted", starttls.NoAsk, []string{greeting}, "ok", "ZLIB REPO", nil},
