@@ -40,6 +40,7 @@ func startINN(t testing.TB, o innOptions) *inn {
 	return n
 }
 
+// config has no limit to the machine's load, above which INN serves nobody.
 func (n *inn) config(t testing.TB, o innOptions) string {
 	t.Helper()
 	tls := ""
@@ -63,5 +64,6 @@ pathoverview: %[1]s/overview
 hismethod: hisv6
 enableoverview: true
 ovmethod: tradindexed
+nnrpdloadlimit: 0
 %[4]s`, n.Dir, serverName, domain, tls)
 }
