@@ -184,7 +184,8 @@ type Injection struct {
 	Probe   []byte // said in clear behind the request for TLS
 	Control []byte // asked inside TLS, at the resume point; its reply proves that the session lives
 	// Classify tells what is in all that the server has said inside TLS so far,
-	// and, of what it said in clear, whether it holds a reply to Probe.
+	// and, of what it said in clear behind its go-ahead, whether it holds a reply
+	// to Probe. Given more of the same, it never takes back what it told.
 	Classify func(said []byte) Reply
 }
 

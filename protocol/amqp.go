@@ -226,3 +226,19 @@ func readAMQPFrame(w *starttls.Wire) (code byte, body []byte, err error) {
 		return rest[2], rest[3:], nil
 	}
 }
+
+// Injection: the header of SASL is answered by it and the mechanisms, the other
+// by one of the two alone.
+func (amqp) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:   []byte(amqpSASL),
+		Control: []byte(amqpPlain),
+		Classify: func(said []byte) starttls.Reply {
+			_, frame, _ := strings.Cut(string(said), amqpSASL)
+			return starttls.Reply{
+				Probe:   len(frame) > 5 && frame[5] == 1, // of SASL
+				Control: strings.Contains(string(said), amqpSASL) || strings.Contains(string(said), amqpPlain),
+			}
+		},
+	}
+}

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
@@ -136,12 +135,9 @@ func (bacula) Probe(w *starttls.Wire) (starttls.Hello, error) {
 // place of an answer is not.
 func (bacula) Injection(_, _ string) starttls.Injection {
 	return starttls.Injection{
-		Probe:   baculaMessage("AAAAAAAAAAAAAAAAAAAAAA\x00"),
-		Control: []byte(baculaEOD),
-		Classify: func(said []byte) starttls.Reply {
-			has := func(text string) bool { return bytes.Contains(said, []byte(text)) }
-			return starttls.Reply{Probe: has(baculaWrong) || has(baculaRight), Control: has(baculaNo)}
-		},
+		Probe:    baculaMessage("AAAAAAAAAAAAAAAAAAAAAA\x00"),
+		Control:  []byte(baculaEOD),
+		Classify: classifyHolds(baculaNo, baculaWrong, baculaRight),
 	}
 }
 

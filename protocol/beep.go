@@ -228,17 +228,12 @@ func (beep) Probe(w *starttls.Wire) (starttls.Hello, error) {
 
 // Injection: an answer has the number of its message.
 func (beep) Injection(_, marker string) starttls.Injection {
-	n, _ := strconv.ParseUint(marker, 36, 64)
-	probe, control := int(n%(1<<30)), 1<<30 // numbers go up to 1<<31 - 1
+	n := 1<<30 | int(markerNumber(marker))                                // 2^31-1 at most
+	number := func(n int) string { return " 0 " + strconv.Itoa(n) + " " } // behind RPY or ERR, and the channel
 	start := "<start number='1'>" + beepProfile("http://example.org/starttls-probe", "") + "</start>"
 	return starttls.Injection{
-		Probe:   []byte(beepOpening(probe, start)),
-		Control: []byte(beepOpening(control, start)),
-		Classify: classifyLines(func(line string, r *starttls.Reply) {
-			f := strings.Split(line, " ")
-			answer := len(f) == 6 && (f[0] == "RPY" || f[0] == "ERR") && f[1] == "0"
-			r.Probe = r.Probe || answer && f[2] == strconv.Itoa(probe)
-			r.Control = r.Control || answer && f[2] == strconv.Itoa(control)
-		}),
+		Probe:    []byte(beepOpening(n, start)),
+		Control:  []byte(beepOpening(n+1, start)),
+		Classify: classifyHolds(number(n+1), number(n)),
 	}
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"slices"
 
 	"example.org/starttls"
 )
@@ -71,6 +72,20 @@ func berAll(b []byte) ([]berElement, error) {
 		b = rest
 	}
 	return out, nil
+}
+
+// berInside returns the content of the element that is reached from b by the
+// tags given, one inside the other.
+func berInside(b []byte, tags ...byte) (content []byte, ok bool) {
+	for _, tag := range tags {
+		parts, err := berAll(b)
+		i := slices.IndexFunc(parts, func(e berElement) bool { return e.tag == tag })
+		if err != nil || i < 0 {
+			return nil, false
+		}
+		b = parts[i].content
+	}
+	return b, true
 }
 
 // int reads an INTEGER or ENUMERATED of at most four bytes.

@@ -175,3 +175,12 @@ func (p citadel) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) e
 		}
 	}
 }
+
+// Injection: ECHO answers with what it was given.
+func (citadel) Injection(_, marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("ECHO " + marker + "\n"),
+		Control:  []byte("ECHO " + twin(marker) + "\n"),
+		Classify: classifyHolds(twin(marker), marker),
+	}
+}

@@ -190,3 +190,15 @@ func (ftp) sendFeatures(w *starttls.Wire, features []string) error {
 	_, err := w.Write([]byte(b.String()))
 	return err
 }
+
+// Injection: FEAT is answered by 211 alone, mostly before a sign-in too, as SYST
+// is not everywhere; the unknown command by 5xx.
+func (ftp) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:   []byte("FEAT\r\n"),
+		Control: []byte("XPRB\r\n"),
+		Classify: classifyCodes(func(code int) starttls.Reply {
+			return starttls.Reply{Probe: code == 211, Control: code/100 == 5}
+		}),
+	}
+}

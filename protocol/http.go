@@ -156,3 +156,15 @@ func (p http) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	}
 	return p.answer(w)
 }
+
+// Injection expects what nobody knows, for which there is a status of its own
+// (RFC 9110, section 10.1.1; CUPS looks at no more than the number it begins
+// with), or the one that asks for TLS. A request without a host is a bad one
+// (RFC 9112, section 3.2).
+func (p http) Injection(serverName, marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("POST /" + marker + " HTTP/1.1\r\nHost: " + serverName + "\r\nExpect: 7-" + marker + "\r\nContent-Length: 0\r\n\r\n"),
+		Control:  []byte("GET /" + twin(marker) + " HTTP/1.1\r\n\r\n"),
+		Classify: classifyHolds("HTTP/1.1 400 ", "HTTP/1.1 417 ", "HTTP/1.1 426 "),
+	}
+}

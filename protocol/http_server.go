@@ -101,10 +101,14 @@ func (p http) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "BASIC", User: user, Secret: []byte(secret)})
 		}
 		reply := httpResponse("200 OK", h, "Content-Type: text/plain", "starttls\n")
-		switch method, _ := verb(r.first); method {
-		case "OPTIONS":
+		switch method, _ := verb(r.first); {
+		case r.get("Host") == "":
+			reply = httpResponse("400 Bad Request", h, "Content-Type: text/plain", "no host is named\n")
+		case !strings.EqualFold(or(r.get("Expect"), "100-continue"), "100-continue"):
+			reply = httpResponse("417 Expectation Failed", h, "Content-Type: text/plain", "")
+		case method == "OPTIONS":
 			reply = httpResponse("200 OK", h, "Allow: GET, HEAD, OPTIONS", "")
-		case "HEAD":
+		case method == "HEAD":
 			reply = httpResponse("200 OK", h, "Content-Type: text/plain", "")
 		default:
 			sink.Tell(starttls.Leak{What: "content"})

@@ -169,3 +169,14 @@ func (p imap) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
 	return h, p.capabilities(w, &h)
 }
+
+// Injection: a reply carries its command's tag.
+func (imap) Injection(_, marker string) starttls.Injection { return imapInjection(marker) }
+
+func imapInjection(marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte(marker + " NOOP\r\n"),
+		Control:  []byte(twin(marker) + " NOOP\r\n"),
+		Classify: classifyHolds(twin(marker), marker),
+	}
+}

@@ -258,3 +258,13 @@ func (p irc) capsBefore(h starttls.Hello, offer starttls.Offer) []string {
 func (irc) sendCapabilities(w *starttls.Wire, caps []string) error {
 	return w.WriteLine(":" + w.ServerName() + " CAP * LS :" + strings.Join(caps, " "))
 }
+
+// Injection asks for capabilities that nobody has: what is refused is named, and
+// CAP is spoken before registration, which PING is not everywhere.
+func (irc) Injection(_, marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("CAP REQ :" + marker + "\r\n"),
+		Control:  []byte("CAP REQ :" + twin(marker) + "\r\n"),
+		Classify: classifyHolds(twin(marker), marker),
+	}
+}

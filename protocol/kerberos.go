@@ -71,7 +71,8 @@ func (kerberos) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, erro
 // error.
 func (kerberos) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
-	if _, err := w.Write(krbMessage(krbASReq(strings.ToUpper(w.ServerName())))); err != nil {
+	realm := strings.ToUpper(w.ServerName())
+	if _, err := w.Write(krbMessage(krbASReq(realm, "starttls-probe", realm))); err != nil {
 		return h, err
 	}
 	answer, err := readKRB(w)
@@ -99,10 +100,11 @@ func (kerberos) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer)
 		if offer.Mode == starttls.Hide || offer.Mode == starttls.Optional {
 			return out, nil
 		}
-		if _, err := readKRB(w); err != nil { // whole, or the answer is lost with the connection
+		b, err := readKRB(w) // whole, or the answer is lost with the connection
+		if err != nil {
 			return out, err
 		}
-		_, err = w.Write(krbMessage(krbError(w, krbErrPolicy)))
+		_, err = w.Write(krbMessage(krbError(w, krbErrPolicy, b)))
 		return out, cmpErr(err, starttls.ErrNotUpgraded)
 	}
 	if _, err := w.ReadN(4); err != nil {
@@ -116,7 +118,7 @@ func (kerberos) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer)
 		out.TLS = true
 		return out, w.GoAhead(reply)
 	}
-	_, err = w.Write(krbMessage(krbError(w, krbErrTooLong)))
+	_, err = w.Write(krbMessage(krbError(w, krbErrTooLong, nil)))
 	return out, cmpErr(err, starttls.ErrNotUpgraded)
 }
 
@@ -128,7 +130,7 @@ func (kerberos) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) er
 			return err
 		}
 		sink.Tell(starttls.Leak{What: "metadata"})
-		if _, err := w.Write(krbMessage(krbError(w, krbErrUnknown))); err != nil {
+		if _, err := w.Write(krbMessage(krbError(w, krbErrUnknown, b))); err != nil {
 			return err
 		}
 		if len(b) == 0 || b[0] != krbAPP(10) && b[0] != krbAPP(12) { // neither AS-REQ nor TGS-REQ
@@ -149,30 +151,36 @@ func krbInt(n int) []byte { return berInt(0x02, n) }
 
 func krbString(s string) []byte { return ber(0x1b, []byte(s)) }
 
-// krbService is the name of a realm's ticket granting service.
+// krbService is the name of the service that grants tickets of a realm.
 func krbService(realm string) []byte {
 	return ber(0x30, krbField(0, krbInt(2)), krbField(1, ber(0x30, krbString("krbtgt"), krbString(realm))))
 }
 
-// krbASReq asks for a ticket for "starttls-probe".
-func krbASReq(realm string) []byte {
+// krbASReq asks for a ticket of a client of realm to the service that grants
+// those of another.
+func krbASReq(realm, client, other string) []byte {
 	body := ber(0x30,
 		krbField(0, ber(0x03, make([]byte, 5))), // no options
-		krbField(1, ber(0x30, krbField(0, krbInt(1)), krbField(1, ber(0x30, krbString("starttls-probe"))))),
+		krbField(1, ber(0x30, krbField(0, krbInt(1)), krbField(1, ber(0x30, krbString(client))))),
 		krbField(2, krbString(realm)),
-		krbField(3, krbService(realm)),
+		krbField(3, krbService(other)),
 		krbField(5, ber(0x18, []byte("20370101000000Z"))),
 		krbField(7, krbInt(1)),
 		krbField(8, ber(0x30, krbInt(18), krbInt(17))))
 	return ber(krbAPP(10), ber(0x30, krbField(1, krbInt(5)), krbField(2, krbInt(10)), krbField(4, body)))
 }
 
-// krbError builds a KRB-ERROR.
-func krbError(w *starttls.Wire, code int) []byte {
+// krbError builds the KRB-ERROR that answers a request, nil if that is none. It
+// names the service that was asked for.
+func krbError(w *starttls.Wire, code int, request []byte) []byte {
 	realm := strings.ToUpper(w.ServerName())
+	service := krbService(realm)
+	if asked, ok := berInside(request, krbAPP(10), 0x30, 0xa4, 0x30, 0xa3); ok {
+		service = asked
+	}
 	return ber(krbAPP(30), ber(0x30, krbField(0, krbInt(5)), krbField(1, krbInt(30)),
 		krbField(4, ber(0x18, []byte(time.Now().UTC().Format("20060102150405Z")))), krbField(5, krbInt(0)),
-		krbField(6, krbInt(code)), krbField(9, krbString(realm)), krbField(10, krbService(realm))))
+		krbField(6, krbInt(code)), krbField(9, krbString(realm)), krbField(10, service)))
 }
 
 // krbErrorText says a KRB-ERROR in words, or nothing if b is none.
@@ -206,4 +214,15 @@ func krbErrorText(b []byte) string {
 	}
 	names := map[int]string{krbErrUnknown: "KDC_ERR_C_PRINCIPAL_UNKNOWN", krbErrPolicy: "KDC_ERR_POLICY", 25: "KDC_ERR_PREAUTH_REQUIRED", krbErrTooLong: "KRB_ERR_FIELD_TOOLONG", 68: "KDC_ERR_WRONG_REALM"}
 	return or(names[code], fmt.Sprintf("error %d", code)) + text
+}
+
+// Injection asks for tickets for and to nobody: an error names the service, and
+// mostly the client.
+func (kerberos) Injection(serverName, marker string) starttls.Injection {
+	ask := func(name string) []byte { return krbMessage(krbASReq(strings.ToUpper(serverName), name, name)) }
+	return starttls.Injection{
+		Probe:    ask(marker),
+		Control:  ask(twin(marker)),
+		Classify: classifyHolds(twin(marker), marker),
+	}
 }

@@ -140,12 +140,7 @@ func ldapResult(op berElement) (code int, text string, err error) {
 // Probe reads the rootDSE (RFC 4512, section 5.1).
 func (ldap) Probe(w *starttls.Wire) (starttls.Hello, error) {
 	var h starttls.Hello
-	var attributes [][]byte
-	for _, a := range []string{"supportedExtension", "supportedSASLMechanisms", "supportedLDAPVersion", "vendorName", "vendorVersion"} {
-		attributes = append(attributes, ber(ldapOctets, []byte(a)))
-	}
-	search := ber(ldapSearch, ber(ldapOctets), berInt(ldapEnumerated, 0), berInt(ldapEnumerated, 0), berInt(ldapInteger, 1), berInt(ldapInteger, 10),
-		ber(0x01, []byte{0}), ber(0x87, []byte("objectClass")), ber(ldapMessage, attributes...))
+	search := ldapReadRootDSE("supportedExtension", "supportedSASLMechanisms", "supportedLDAPVersion", "vendorName", "vendorVersion")
 	if _, err := w.Write(ldapRequest(2, search)); err != nil {
 		return h, err
 	}
@@ -168,6 +163,16 @@ func (ldap) Probe(w *starttls.Wire) (starttls.Hello, error) {
 			return h, &starttls.ReplyError{Expected: "the rootDSE", Reply: m.raw}
 		}
 	}
+}
+
+// ldapReadRootDSE is the request for some of its attributes.
+func ldapReadRootDSE(names ...string) []byte {
+	var attributes [][]byte
+	for _, n := range names {
+		attributes = append(attributes, ber(ldapOctets, []byte(n)))
+	}
+	return ber(ldapSearch, ber(ldapOctets), berInt(ldapEnumerated, 0), berInt(ldapEnumerated, 0), berInt(ldapInteger, 1), berInt(ldapInteger, 10),
+		ber(0x01, []byte{0}), ber(0x87, []byte("objectClass")), ber(ldapMessage, attributes...))
 }
 
 func ldapRootDSE(op berElement, h *starttls.Hello) error {
@@ -204,5 +209,15 @@ func ldapAttribute(h *starttls.Hello, name, value string) {
 		h.Auth = appendNew(h.Auth, strings.ToUpper(value))
 	case "vendorname", "vendorversion":
 		h.Software = strings.TrimSpace(h.Software + " " + value)
+	}
+}
+
+// Injection: a reply carries its request's number, here one of four bytes.
+func (ldap) Injection(_, marker string) starttls.Injection {
+	id := 1<<30 | int(markerNumber(marker)) // and so at most 2^31-1 (RFC 4511, section 4.1.1.1)
+	return starttls.Injection{
+		Probe:    ldapRequest(id, ldapReadRootDSE("supportedLDAPVersion")),
+		Control:  ldapRequest(id+1, ldapReadRootDSE("supportedLDAPVersion")),
+		Classify: classifyHolds(string(berInt(ldapInteger, id+1)), string(berInt(ldapInteger, id))),
 	}
 }

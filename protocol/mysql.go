@@ -41,6 +41,7 @@ const (
 	myUTF8        = 45
 	myErrInsecure = 3159 // ER_SECURE_TRANSPORT_REQUIRED
 	myErrBadHello = 1043 // ER_HANDSHAKE_ERROR
+	myErrOldHello = 1251 // ER_NOT_SUPPORTED_AUTH_MODE
 )
 
 // readMySQL reads a packet: three bytes of length, a number, a body.

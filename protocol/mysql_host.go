@@ -21,6 +21,10 @@ func (mysql) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 		w.Write(myError(seq+1, myErrBadHello, "#08S01Malformed handshake response"))
 		return &starttls.ReplyError{Expected: "a handshake response", Reply: body[:min(len(body), 32)]}
 	}
+	if binary.LittleEndian.Uint32(body)&myPluginAuth == 0 {
+		_, err := w.Write(myError(seq+1, myErrOldHello, "#08004Only clients with plugins are known"))
+		return err
+	}
 	sink.Tell(leak)
 	done := []byte{0, 0, 0, 2, 0, 0, 0} // OK, autocommit
 	if _, err := w.Write(myPacket(seq+1, done)); err != nil {

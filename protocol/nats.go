@@ -223,3 +223,14 @@ func natsConnect(arg string, sink starttls.Sink) (reply string) {
 	}
 	return ""
 }
+
+// Injection: PING is answered by PONG, or refused where one must sign in, or be
+// inside TLS, first. An operation that begins as CONNECT does and is none is
+// unknown to all.
+func (nats) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("PING\r\n"),
+		Control:  []byte("CPRB\r\n"),
+		Classify: classifyHolds("'Unknown Protocol Operation'", "PONG\r\n", "'Authorization Violation'", "'Secure Connection - TLS Required'"),
+	}
+}

@@ -237,3 +237,13 @@ func (nbd) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 		}
 	}
 }
+
+// Injection: a reply names its option.
+func (nbd) Injection(_, _ string) starttls.Injection {
+	reply := func(option uint32) string { return string(nbdAnswer(option, 0, "")[:12]) }
+	return starttls.Injection{
+		Probe:    nbdOption(nbdList),
+		Control:  nbdOption(nbdAbort),
+		Classify: classifyHolds(reply(nbdAbort), reply(nbdList)),
+	}
+}

@@ -220,3 +220,15 @@ func (p nntp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 		}
 	}
 }
+
+// Injection: DATE is answered by 111, or by 480 or 483 where one must sign in or
+// encrypt first; the unknown command by 500.
+func (nntp) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:   []byte("DATE\r\n"),
+		Control: []byte("XPRB\r\n"),
+		Classify: classifyCodes(func(code int) starttls.Reply {
+			return starttls.Reply{Probe: code == 111 || code == 480 || code == 483, Control: code == 500}
+		}),
+	}
+}

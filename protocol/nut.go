@@ -168,3 +168,12 @@ func (p nut) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 		}
 	}
 }
+
+// Injection: VER is answered with the server's name and version.
+func (nut) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("VER\n"),
+		Control:  []byte("XPRB\n"),
+		Classify: classifyHolds("ERR UNKNOWN-COMMAND", "Network UPS Tools"),
+	}
+}

@@ -252,3 +252,13 @@ func popAuth(w *starttls.Wire, arg string, sink starttls.Sink) (reply string, er
 	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PLAIN", User: user, Secret: secret})
 	return "+OK signed in", nil
 }
+
+// Injection: CAPA alone is answered by a list, which a dot ends; it is known
+// wherever STLS is (RFC 2595, section 4).
+func (pop3) Injection(_, _ string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte("CAPA\r\n"),
+		Control:  []byte("XPRB\r\n"),
+		Classify: classifyHolds("-ERR", "\n.\r\n", "\n.\n"),
+	}
+}

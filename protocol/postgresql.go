@@ -270,3 +270,17 @@ func cmpErr(errs ...error) error {
 func pgError(severity, code, message string) []byte {
 	return pgPacket('E', "S", severity, "\x00V", severity, "\x00C", code, "\x00M", message, "\x00\x00")
 }
+
+// Injection begins sessions with an option of the protocol that does not exist:
+// it is named by NegotiateProtocolVersion before anybody signs in, and the user
+// by most refusals.
+func (postgresql) Injection(_, marker string) starttls.Injection {
+	startup := func(name string) []byte {
+		return pgFirst(pgVersion3, []byte("user\x00"+name+"\x00database\x00"+name+"\x00_pq_."+name+"\x001\x00\x00"))
+	}
+	return starttls.Injection{
+		Probe:    startup(marker),
+		Control:  startup(twin(marker)),
+		Classify: classifyHolds(twin(marker), marker),
+	}
+}

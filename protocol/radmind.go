@@ -79,10 +79,8 @@ func (radmind) Injection(_, _ string) starttls.Injection {
 	return starttls.Injection{
 		Probe:   []byte("NOOP\r\n"),
 		Control: []byte("XPRB\r\n"),
-		Classify: classifyLines(func(line string, r *starttls.Reply) {
-			code, _, _, ok := splitCode(line)
-			r.Probe = r.Probe || ok && code == 202
-			r.Control = r.Control || ok && code/100 == 5
+		Classify: classifyCodes(func(code int) starttls.Reply {
+			return starttls.Reply{Probe: code == 202, Control: code/100 == 5}
 		}),
 	}
 }

@@ -134,7 +134,7 @@ func (p rdp) Probe(w *starttls.Wire) (starttls.Hello, error) {
 		}
 		return h, err
 	}
-	if _, err := w.Write(tpkt("\x02\xf0\x80", mcsConnect())); err != nil {
+	if _, err := w.Write(mcsConnect()); err != nil {
 		return h, err
 	}
 	tpdu, err := readTPKT(w)
@@ -223,7 +223,7 @@ func (rdp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 			_, err = w.Write(rdpConnection(rdpConfirm, rdpAnswers, 0))
 		case tpdu[1] == rdpData && len(tpdu) > 5 && tpdu[3] == 0x7f && tpdu[4] == 0x65:
 			sink.Tell(starttls.Leak{What: "metadata"})
-			_, err = w.Write(tpkt("\x02\xf0\x80", ber2(0x66, ber(0x0a, []byte{14}), ber(0x02, []byte{0}), mcsDomain(), ber(0x04)))) // rt-user-rejected
+			_, err = w.Write(mcsReject(tpdu))
 		case tpdu[1] == 0x80: // disconnect request
 			return nil
 		default:

@@ -208,3 +208,17 @@ func (p rpc) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 		}
 	}
 }
+
+// Injection: a reply carries its call's number.
+func (rpc) Injection(_, marker string) starttls.Injection {
+	xid := 1<<31 | markerNumber(marker) // and so none of those above
+	call := func(xid uint32) []byte {
+		return rpcWords("", xid, rpcCall, 2, rpcProgram, rpcVersion, 0, 0, 0, 0, 0)
+	}
+	reply := func(xid uint32) string { return string(rpcWords("", xid, rpcReply)[4:]) }
+	return starttls.Injection{
+		Probe:    call(xid),
+		Control:  call(xid + 1),
+		Classify: classifyHolds(reply(xid+1), reply(xid)),
+	}
+}

@@ -222,3 +222,12 @@ func sieveAuthenticate(w *starttls.Wire, arg string, sink starttls.Sink) (string
 	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PLAIN", User: user, Secret: secret})
 	return "OK", nil
 }
+
+// Injection: NOOP is answered with the tag it was given (RFC 5804, section 2.13).
+func (sieve) Injection(_, marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:    []byte(`NOOP "` + marker + "\"\r\n"),
+		Control:  []byte(`NOOP "` + twin(marker) + "\"\r\n"),
+		Classify: classifyHolds(twin(marker), marker),
+	}
+}

@@ -184,3 +184,14 @@ func (p smtp) sendCapabilities(w *starttls.Wire, caps []string) error {
 	_, err := w.Write([]byte(b.String()))
 	return err
 }
+
+// Injection: EHLO is answered by 250 alone, the unknown command by 5xx.
+func (p smtp) Injection(_, marker string) starttls.Injection {
+	return starttls.Injection{
+		Probe:   []byte(p.hello() + " " + marker + ".invalid\r\n"),
+		Control: []byte("XPRB\r\n"),
+		Classify: classifyCodes(func(code int) starttls.Reply {
+			return starttls.Reply{Probe: code == 250, Control: code/100 == 5}
+		}),
+	}
+}

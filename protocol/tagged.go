@@ -195,3 +195,5 @@ func taggedAuthenticate(w *starttls.Wire, tag, arg string, sink starttls.Sink) (
 	sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PLAIN", User: user, Secret: secret})
 	return tag + ` OK "signed in"`, nil
 }
+
+func (p tagged) Injection(_, marker string) starttls.Injection { return imapInjection(marker) }

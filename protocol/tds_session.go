@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -153,13 +152,10 @@ func (tds) Probe(w *starttls.Wire) (starttls.Hello, error) {
 
 // Injection: the answer to a sign-in names the user.
 func (tds) Injection(_, marker string) starttls.Injection {
-	const control = "starttls-control"
 	return starttls.Injection{
-		Probe:   login7(marker),
-		Control: login7(control),
-		Classify: func(said []byte) starttls.Reply {
-			return starttls.Reply{Probe: bytes.Contains(said, ucs2(marker)), Control: bytes.Contains(said, ucs2(control))}
-		},
+		Probe:    login7(marker),
+		Control:  login7(twin(marker)),
+		Classify: classifyHolds(string(ucs2(twin(marker))), string(ucs2(marker))),
 	}
 }
 

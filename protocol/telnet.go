@@ -281,3 +281,14 @@ func (telnet) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 	_, err := w.Write([]byte("\r\nWelcome.\r\n"))
 	return err
 }
+
+// Injection asks for options that nobody has (50 to 137 are unassigned), which
+// are refused by number (RFC 854).
+func (telnet) Injection(_, marker string) starttls.Injection {
+	option := 50 + byte(markerNumber(marker)%80)
+	return starttls.Injection{
+		Probe:    telnetSay(telnetDo, option),
+		Control:  telnetSay(telnetDo, option+1),
+		Classify: classifyHolds(string(telnetSay(telnetWont, option+1)), string(telnetSay(telnetWont, option))),
+	}
+}

@@ -191,3 +191,34 @@ func vncNames(types []byte) (names []string) {
 	}
 	return names
 }
+
+// Injection begins the session, shared with whoever is in it, and asks for one
+// pixel of the screen: the first for the probe, the one below it for the
+// control. A server may answer with more than was asked for, which is then no
+// reply to the probe, so long as it is of more than one line. Only where there
+// is no sign-in (X509None) are the commands understood.
+func (vnc) Injection(_, _ string) starttls.Injection {
+	request := func(y byte) []byte { return []byte{1, 3, 0, 0, 0, 0, y, 0, 1, 0, 1} }
+	return starttls.Injection{
+		Probe:   request(0),
+		Control: request(1),
+		Classify: func(said []byte) (r starttls.Reply) {
+			const name = 4 + 24 // behind the result and the screen
+			if len(said) < name || binary.BigEndian.Uint32(said) != 0 {
+				return r
+			}
+			n := uint64(binary.BigEndian.Uint32(said[name-4:]))
+			if n > uint64(len(said)-name) {
+				return r
+			}
+			update := said[name+n:]
+			if len(update) < 12 || update[0] != 0 {
+				return r
+			}
+			y, height := binary.BigEndian.Uint16(update[6:]), binary.BigEndian.Uint16(update[10:])
+			r.Probe = y == 0 && height == 1
+			r.Control = !r.Probe
+			return r
+		},
+	}
+}

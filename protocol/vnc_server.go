@@ -92,7 +92,7 @@ func vncFail(w *starttls.Wire, why string) error {
 	return cmpErr(err, starttls.ErrNotUpgraded)
 }
 
-// Serve shows a screen of one pixel.
+// Serve shows a screen of two black pixels, one above the other.
 func (vnc) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 	if !w.Upgraded() {
 		if err := vncBegin(w); err != nil {
@@ -105,23 +105,31 @@ func (vnc) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 	if _, err := w.ReadN(1); err != nil {
 		return err
 	}
-	screen := []byte{0, 1, 0, 1, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0}
+	screen := []byte{0, 1, 0, 2, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 16, 8, 0, 0, 0, 0}
 	if _, err := w.Write(append(screen, "\x00\x00\x00\x08starttls"...)); err != nil {
 		return err
 	}
-	sizes := map[byte]int{0: 20, 3: 10, 4: 8, 5: 6} // SetPixelFormat, FramebufferUpdateRequest, KeyEvent, PointerEvent
+	pixel := 4 // bytes of one
 	for {
 		kind, err := w.ReadN(1)
 		if err != nil {
 			return err
 		}
-		n, ok := sizes[kind[0]]
-		switch {
-		case ok:
-			_, err = w.ReadN(n - 1)
-		case kind[0] == 2: // SetEncodings: how many, and each
+		switch kind[0] {
+		case 0: // SetPixelFormat
+			var format []byte
+			if format, err = w.ReadN(19); err == nil {
+				pixel = int(format[3] / 8)
+			}
+		case 2: // SetEncodings: how many, and each
 			err = vncSkip(w, 3, 2, 4)
-		case kind[0] == 6: // ClientCutText: its length, and the text
+		case 3: // FramebufferUpdateRequest
+			err = vncUpdate(w, pixel)
+		case 4: // KeyEvent
+			_, err = w.ReadN(7)
+		case 5: // PointerEvent
+			_, err = w.ReadN(5)
+		case 6: // ClientCutText: its length, and the text
 			err = vncSkip(w, 7, 4, 1)
 		default:
 			return &starttls.ReplyError{Expected: "a message", Reply: kind}
@@ -133,6 +141,24 @@ func (vnc) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 			sink.Tell(starttls.Leak{What: "content"})
 		}
 	}
+}
+
+// vncUpdate answers a FramebufferUpdateRequest (RFC 6143, section 7.5.3) that
+// is not for changes alone, of which there are none.
+func vncUpdate(w *starttls.Wire, pixel int) error {
+	b, err := w.ReadN(9)
+	if err != nil || b[0] != 0 {
+		return err
+	}
+	x, y := binary.BigEndian.Uint16(b[1:]), binary.BigEndian.Uint16(b[3:])
+	width, height := min(binary.BigEndian.Uint16(b[5:]), 1), binary.BigEndian.Uint16(b[7:])
+	if x > 0 || y > 1 || width*height == 0 {
+		return nil
+	}
+	height = min(height, 2-y)
+	update := append([]byte{0, 0, 0, 1}, 0, 0, 0, byte(y), 0, 1, 0, byte(height), 0, 0, 0, 0) // one rectangle, raw
+	_, err = w.Write(append(update, make([]byte, int(height)*pixel)...))
+	return err
 }
 
 // vncBegin agrees on a version and on no sign-in, as far as that was not done.

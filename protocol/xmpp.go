@@ -80,11 +80,9 @@ func (p xmpp) Client(w *starttls.Wire, ask starttls.Ask) (starttls.Hello, error)
 func (p xmpp) open(w *starttls.Wire, h *starttls.Hello) (*xmlReader, error) {
 	from := ""
 	if p.info.Role == starttls.Relay { // a client does not say in clear who it is (RFC 6120, section 4.7.1)
-		from = " from='" + escapeXML(w.LocalName()) + "'"
+		from = w.LocalName()
 	}
-	header := fmt.Sprintf("<?xml version='1.0'?><stream:stream to='%s'%s version='1.0' xmlns='%s' xmlns:stream='%s'>",
-		escapeXML(w.ServerName()), from, p.namespace, nsStreams)
-	if _, err := w.Write([]byte(header)); err != nil {
+	if _, err := w.Write([]byte("<?xml version='1.0'?>" + p.header(w.ServerName(), from))); err != nil {
 		return nil, err
 	}
 	x := &xmlReader{w: w}
@@ -109,6 +107,15 @@ func (p xmpp) open(w *starttls.Wire, h *starttls.Hello) (*xmlReader, error) {
 	}
 	xmppFeatures(&e, h)
 	return x, nil
+}
+
+// header opens a stream.
+func (p xmpp) header(to, from string) string {
+	if from != "" {
+		from = " from='" + escapeXML(from) + "'"
+	}
+	return fmt.Sprintf("<stream:stream to='%s'%s version='1.0' xmlns='%s' xmlns:stream='%s'>",
+		escapeXML(to), from, p.namespace, nsStreams)
 }
 
 func xmppFeatures(features *xmlElement, h *starttls.Hello) {
@@ -233,5 +240,28 @@ func peekName(x *xmlReader) (string, error) {
 		case n > 1 && bytes.ContainsAny(b[1:], " \t\r\n/>"), n >= 64:
 			return localName(b), nil
 		}
+	}
+}
+
+// Injection opens a stream, as if TLS were there by now. The answer is a header
+// that repeats "from", and features, or, where that must be what it was in
+// clear, <improper-addressing/>. No XML declaration comes before: one that a
+// parser meets within the old stream would end it.
+//
+// The control is an element that is neither a stream nor known in one, which is
+// answered by another error, of which servers differ (RFC 6120, section 4.9.3).
+func (p xmpp) Injection(serverName, marker string) starttls.Injection {
+	name, other := strings.ToLower(marker), strings.ToLower(twin(marker))
+	const moved, end = "<improper-addressing", "</stream:error>"
+	holds := classifyHolds(end, name, "<stream:features", moved)
+	return starttls.Injection{
+		Probe:   []byte(p.header(serverName, name+"."+serverName)),
+		Control: []byte("<" + other + " xmlns='urn:" + other + "'/>"),
+		Classify: func(said []byte) starttls.Reply {
+			r := holds(said)
+			first, _, _ := strings.Cut(string(said), end)
+			r.Control = r.Control && !strings.Contains(first, moved)
+			return r
+		},
 	}
 }

@@ -38,8 +38,8 @@ func (p xmpp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 		case e.is(p.namespace, "message"):
 			sink.Tell(starttls.Leak{What: "content"})
 		case e.is(p.namespace, "presence"):
-		default:
-			err = w.Refused()
+		default: // RFC 6120, section 4.9.3.24
+			return streamError(w, "unsupported-stanza-type")
 		}
 		if err != nil {
 			return err

@@ -120,7 +120,11 @@ func (s *session) inTLS(hello, kept []byte) error {
 		raw = &between{after: after{raw, nil}, session: s}
 	}
 	cfg := s.cfg.TLS.Clone()
-	cfg.MaxVersion = cmp.Or(s.protocol.Info().MaxVersion, cfg.MaxVersion)
+	info := s.protocol.Info()
+	cfg.MaxVersion = cmp.Or(info.MaxVersion, cfg.MaxVersion)
+	if info.ALPNUpgraded {
+		cfg.NextProtos = info.ALPN
+	}
 	tc := tls.Server(raw, cfg)
 	if err := tc.HandshakeContext(s.ctx); err != nil {
 		return err
@@ -128,7 +132,7 @@ func (s *session) inTLS(hello, kept []byte) error {
 	unwrap()
 	w := s.wire(&after{tc, kept}, true)
 	defer w.Release()
-	if s.protocol.Info().SpeaksAfterTLS || s.fault.GreetsAgain {
+	if info.SpeaksAfterTLS || s.fault.GreetsAgain {
 		if _, err := s.protocol.Server(w, s.cfg.Hello, starttls.Offer{Mode: starttls.NoOffer}); err != nil {
 			return err
 		}
