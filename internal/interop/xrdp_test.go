@@ -28,6 +28,7 @@ certificate=%s
 key_file=%s
 ssl_protocols=TLSv1.2, TLSv1.3
 max_bpp=32
+allow_channels=true
 [Logging]
 LogFile=%s/xrdp.log
 LogLevel=INFO
