@@ -70,26 +70,24 @@ func peekBEEP(w *starttls.Wire) (header []string, payload, frame []byte, err err
 		return cmpErr(err, &starttls.ReplyError{Expected: "a BEEP frame", Reply: bad})
 	}
 	header, head := strings.Split(line, " "), len(line)+len("\r\n")
-	if header[0] == "SEQ" && len(header) == 4 {
-		frame, err = w.Peek(head)
-		return header, nil, frame, err
+	n, end := uint64(0), ""
+	if header[0] != "SEQ" || len(header) != 4 {
+		const channel, more, size = 1, 3, 5
+		if !slices.Contains([]string{"MSG", "RPY", "ERR"}, header[0]) || len(header) != 6 || header[channel] != "0" || header[more] != "." && header[more] != "*" {
+			return nil, nil, nil, malformed(len(line) + 1)
+		}
+		if n, err = strconv.ParseUint(header[size], 10, 31); err != nil {
+			return nil, nil, nil, malformed(len(line) + 1)
+		}
+		end = "END\r\n"
 	}
-	const channel, more, size = 1, 3, 5
-	if !slices.Contains([]string{"MSG", "RPY", "ERR"}, header[0]) || len(header) != 6 || header[channel] != "0" || header[more] != "." && header[more] != "*" {
-		return nil, nil, nil, malformed(len(line) + 1)
-	}
-	n, err := strconv.ParseUint(header[size], 10, 31)
-	if err != nil {
-		return nil, nil, nil, malformed(len(line) + 1)
-	}
-	const end = "END\r\n"
 	if n > beepWindow {
 		return nil, nil, nil, &starttls.LimitError{What: "bytes of a BEEP frame", Limit: beepWindow}
 	}
 	if frame, err = w.Peek(head + int(n) + len(end)); err != nil {
 		return nil, nil, nil, err
 	}
-	if !bytes.HasSuffix(frame, []byte(end)) || frame[head-1] != '\n' {
+	if !bytes.HasSuffix(frame[:head], []byte("\r\n")) || !bytes.HasSuffix(frame, []byte(end)) {
 		return nil, nil, nil, malformed(len(frame))
 	}
 	return header, frame[head : head+int(n)], frame, nil

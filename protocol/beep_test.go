@@ -38,6 +38,7 @@ func TestBEEPClient(t *testing.T) {
 		{"no XML", starttls.IfOffered, []string{"<" + beepFrame("RPY", 0, 0, "hello")}, "reply", "", nil},
 		{"another channel", starttls.IfOffered, []string{"<RPY 1 0 . 0 0\r\nEND\r\n"}, "reply", "", nil},
 		{"no end", starttls.IfOffered, []string{"<RPY 0 0 . 0 2\r\nhiEND\n\n"}, "reply", "", nil},
+		{"LF alone", starttls.IfOffered, []string{"<RPY 0 0 . 0 2\n\nhiEND\r\n"}, "reply", "", nil},
 		{"too long", starttls.IfOffered, []string{"<RPY 0 0 . 0 4097\r\n"}, "limit", "", nil},
 		{"not BEEP", starttls.IfOffered, []string{"<220 hello\r\n"}, "reply", "", nil},
 		{"no TLS wanted", starttls.NoAsk, []string{greets}, "ok", beepCapsTLS, nil},
