@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -160,6 +161,39 @@ func TestTDSWrapWrites(t *testing.T) {
 	if !bytes.Equal(got, flight) || err != nil || string(marks) != "\x00\x00\x01" {
 		t.Errorf("%d bytes of %d, %v; packets are marked %v", len(got), len(flight), err, marks)
 	}
+}
+
+// Cleartext that an attacker puts into the last packet of the handshake is no
+// part of the session.
+func TestTDSCleartextInTheLastPacket(t *testing.T) {
+	client, server := pair(t)
+	a, b := loopback(t)
+	cc, sc, cerr, serr := upgradeOver(t.Context(), TDS, client, server, a, &stuffed{Conn: b})
+	if cerr != nil || serr != nil {
+		t.Fatalf("client: %v; server: %v", cerr, serr)
+	}
+	sc.Write([]byte("said in TLS"))
+	got := make([]byte, 100)
+	if n, err := cc.Read(got); n != 0 || err == nil {
+		t.Errorf("the session begins with %q, %v", got[:n], err)
+	}
+}
+
+// stuffed puts junk into the packet of a server's last flight: its third write,
+// behind the answer to PRELOGIN and the flight with the certificate.
+type stuffed struct {
+	net.Conn
+	writes int
+}
+
+func (c *stuffed) Write(b []byte) (int, error) {
+	if c.writes++; c.writes != 3 {
+		return c.Conn.Write(b)
+	}
+	packet := append(bytes.Clone(b), junk...)
+	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+	_, err := c.Conn.Write(packet)
+	return len(b), err
 }
 
 func FuzzTDS(f *testing.F) {
