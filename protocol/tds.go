@@ -28,6 +28,7 @@ const (
 	tdsBatch    = 0x01
 	tdsRPC      = 0x03
 	tdsReply    = 0x04
+	tdsCancel   = 0x06
 	tdsLogin    = 0x10
 	tdsPrelogin = 0x12
 

@@ -223,6 +223,8 @@ func (p tds) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 			}
 		case tdsRPC:
 			sink.Tell(starttls.Leak{What: "content"})
+		case tdsCancel: // what was asked has been answered by now, but the client waits for this
+			reply[1] = 0x20
 		default:
 			if err := w.Refused(); err != nil {
 				return err

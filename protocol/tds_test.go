@@ -95,6 +95,7 @@ func TestTDSServe(t *testing.T) {
 		"<"+string(tdsMessage(tdsPrelogin, prelogin("", 4))), ">"+string(tdsMessage(tdsReply, prelogin("15.0.4430", 4))),
 		"<"+string(tdsMessage(tdsLogin, signIn)), ">"+string(tdsMessage(tdsReply, welcome)),
 		"<"+string(tdsMessage(tdsBatch, batch)), ">\x04\x01\x00\x25\x00\x00\x01\x00\x81\x01\x00\x00\x00\x00\x00\x00\x00\x38\x00\xd1\x01\x00\x00\x00\xfd\x10\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00",
+		"<"+string(tdsMessage(tdsCancel, nil)), ">\x04\x01\x00\x15\x00\x00\x01\x00\xfd\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
 		"<"+string(tdsMessage(tdsRPC, nil)), ">"+string(tdsMessage(tdsReply, tdsEnd(0))))
 	if end != "end of file" || len(leaks) != 3 || leaks[0].User != "me" || string(leaks[0].Secret) != "ar" {
 		t.Errorf("ends with %q, heard %+v", end, leaks)
