@@ -59,7 +59,7 @@ func (r *run) insteadOfTLS(ctx context.Context, injector starttls.Injector, firs
 	case reply.Control:
 		t.verdict, t.detail = Vulnerable, "the server answers a command in clear where TLS is due, and goes on"
 	case len(said) > 0 && err != nil && !timeout(err):
-		t.verdict, t.severity, t.detail = Warn, Low, "the server says "+starttls.Quote(said)+" in clear before it closes"
+		t.verdict, t.detail = Passed, "the server says "+starttls.Quote(said)+" in clear before it closes"
 	case err != nil && !timeout(err):
 		t.verdict, t.detail = Passed, "the server closes the connection"
 	default:

@@ -34,17 +34,18 @@ func (t Target) String() string {
 
 // Options is how to check. The zero value verifies against the system's roots.
 type Options struct {
-	Roots   *x509.CertPool      // nil: the system's
-	Given   []*x509.Certificate // the roots given by hand: a server that presents one itself is trusted
-	Name    string              // whom the certificate must name; empty: the target's host
-	Names   []string            // others that the server serves too: each must get a certificate for it by SNI
-	Local   string              // what we call ourselves; empty: "localhost"
-	Timeout time.Duration       // of one phase of one connection; 0: 10 s
-	Level   Level               // how far to go; 0: ActiveProbes
-	Full    bool                // every variant of every test
-	Soon    time.Duration       // "expires soon" is less than this; 0: 14 days
-	Dialer  func(ctx context.Context, network, addr string) (net.Conn, error)
-	Now     func() time.Time // nil: time.Now
+	Roots    *x509.CertPool      // nil: the system's
+	Given    []*x509.Certificate // the roots given by hand: a server that presents one itself is trusted
+	Name     string              // whom the certificate must name; empty: the target's host
+	Policies *Policies           // of the domain that the target was found for; nil: none are looked at
+	Names    []string            // others that the server serves too: each must get a certificate for it by SNI
+	Local    string              // what we call ourselves; empty: "localhost"
+	Timeout  time.Duration       // of one phase of one connection; 0: 10 s
+	Level    Level               // how far to go; 0: ActiveProbes
+	Full     bool                // every variant of every test
+	Soon     time.Duration       // "expires soon" is less than this; 0: 14 days
+	Dialer   func(ctx context.Context, network, addr string) (net.Conn, error)
+	Now      func() time.Time // nil: time.Now
 
 	Online         bool   // ask certificates' authorities whether they were revoked
 	Require        string // the level that must be reached: encrypt, verify, mta-sts or dane; "": any
@@ -73,8 +74,8 @@ const (
 	Intrusive                     // and sign-ins with random credentials, and mail transactions begun
 )
 
-// Run checks t at one address. What goes wrong is in the Result.
-func Run(ctx context.Context, t Target, o Options) Result {
+// newRun prepares a check of t, the options' defaults filled in.
+func newRun(t Target, o Options) *run {
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}
@@ -98,10 +99,22 @@ func Run(ctx context.Context, t Target, o Options) Result {
 		StartTLS:    StartTLS{Implicit: t.Implicit, Before: []string{}, After: []string{}},
 		Certificate: Certificate{Chain: []Cert{}}, Exposed: []Exposed{}, Findings: []Finding{},
 		Against: Against{Eavesdropper: "exposed", Attacker: "exposed"}}
+	return r
+}
+
+// Run checks t at one address. What goes wrong is in the Result.
+func Run(ctx context.Context, t Target, o Options) Result {
+	r := newRun(t, o)
 	r.connector.waits = func(why string) { r.progress(0, 0, why) }
 	r.progress(0, 0, "upgrade")
+	if o.Policies != nil {
+		r.bearing = o.Policies.on(ctx, t)
+	}
 	if r.upgrade(ctx) {
 		r.tests(ctx)
+	}
+	if r.options.Full && (r.Outcome == Upgraded || r.Outcome == HandshakeFailed || r.blind) {
+		r.enumerate(ctx)
 	}
 	r.conclude()
 	return r.Result
@@ -110,13 +123,16 @@ func Run(ctx context.Context, t Target, o Options) Result {
 // run is one check under way.
 type run struct {
 	Result
-	target    Target
-	options   Options
-	connector *connector
-	start     time.Time
-	served    []*x509.Certificate // by the first visit
-	blind     bool                // TLS is not offered, and is asked for all the same
-	unsure    bool                // the connection ended before anything could be told of TLS
+	target      Target
+	options     Options
+	connector   *connector
+	start       time.Time
+	served      []*x509.Certificate   // by the first visit
+	version     uint16                // of TLS on it
+	otherChains [][]*x509.Certificate // of the other kind of key
+	bearing     *bearing              // of the domain's policies; nil where none are looked at
+	blind       bool                  // TLS is not offered, and is asked for all the same
+	unsure      bool                  // the connection ended before anything could be told of TLS
 }
 
 func (r *run) progress(done, of int, doing string) {
@@ -129,6 +145,10 @@ func (r *run) progress(done, of int, doing string) {
 func (r *run) conclude() {
 	r.Connections = r.connector.connections()
 	r.Milliseconds.Total = milliseconds(time.Since(r.start))
+	r.reached()
+	if r.bearing != nil {
+		r.apply(r.bearing)
+	}
 	r.against()
 	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {
 		r.add("level-too-low", fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level))
@@ -152,6 +172,16 @@ func (r *run) conclude() {
 	}
 }
 
+// reached is the level that TLS and the certificate alone make.
+func (r *run) reached() {
+	if r.Outcome == Upgraded {
+		r.Level = "encrypt"
+		if r.Certificate.Verified {
+			r.Level = "verify"
+		}
+	}
+}
+
 // against judges whom a careful client is safe from: one that insists on TLS and
 // verifies, where clients sign in; between servers, one that goes by the
 // standards, and falls back to cleartext unless a policy forbids it.
@@ -162,11 +192,10 @@ func (r *run) against() {
 		r.Against.AttackerFix = r.Against.EavesdropperFix
 		return
 	}
-	r.Level, r.Against.Eavesdropper = "encrypt", "safe"
-	if r.Certificate.Verified {
-		r.Level = "verify"
-	}
+	r.Against.Eavesdropper = "safe"
 	switch {
+	case r.bound():
+		r.Against.Attacker = "safe"
 	case !r.Certificate.Verified:
 		r.Against.AttackerFix = r.fixOf(func(f Finding) bool { return strings.HasPrefix(f.ID, "cert-") })
 	case r.role() == starttls.Relay:

@@ -213,7 +213,7 @@ func TestFindings(t *testing.T) {
 		t.Errorf("the green fixture: %s %v", green.Verdict, ids(green))
 	}
 	for _, e := range catalogue {
-		if e.id == "addresses-differ" { // of several results: TestCompareAddresses
+		if e.id == "addresses-differ" || strings.HasPrefix(e.id, "tls-") || e.id == "cert-other-key" || slices.ContainsFunc(policyFindings, func(p entry) bool { return p.id == e.id }) { // TestCompareAddresses, TestTLSFindings, TestPolicies
 			continue
 		}
 		f, ok := fixtures[e.id]
@@ -226,7 +226,7 @@ func TestFindings(t *testing.T) {
 		t.Run(e.id, func(t *testing.T) {
 			t.Parallel()
 			at := f.target()
-			o := Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: true}
+			o := Options{Roots: ca.Pool(), Name: name, Timeout: 5 * time.Second, Transcript: true, Full: e.id == "inject-race"}
 			if with := special[e.id]; with != nil {
 				with(&o)
 			}

@@ -58,7 +58,7 @@ func (r *run) baseline(ctx context.Context, in starttls.Injection) trial {
 // protocols where it should wait, and reports whether it does.
 func (r *run) unasked(in starttls.Injection, x exchanged) bool {
 	said := beforeControl(in, x.said)
-	if len(said) == 0 || r.target.Protocol.Info().SpeaksAfterTLS {
+	if info := r.target.Protocol.Info(); len(said) == 0 || info.SpeaksAfterTLS || info.Binary { // messages that are no lines can not be told apart here
 		return false
 	}
 	r.add("greeting-in-tls", "inside TLS, before anything is asked, the server says "+starttls.Quote(said), x.evidence...)
@@ -87,6 +87,8 @@ type way struct {
 	ask func(msg []byte, in starttls.Injection) []starttls.Segment
 	// inside is what is said inside TLS before the control command.
 	inside func(in starttls.Injection) []byte
+	// before: the probe stands in front of the request, where it may be answered.
+	before bool
 	// after says the probe behind the server's go-ahead, before the ClientHello.
 	after bool
 }
@@ -127,7 +129,7 @@ func injectionTests(injector starttls.Injector) []test {
 				inside: func(in starttls.Injection) []byte { return in.Probe[2:] },
 			})
 		}},
-		one("inject-prefix", 1, false, way{ask: func(msg []byte, in starttls.Injection) []starttls.Segment {
+		one("inject-prefix", 1, false, way{before: true, ask: func(msg []byte, in starttls.Injection) []starttls.Segment {
 			return []starttls.Segment{{Data: slices.Concat(in.Probe, msg)}}
 		}}),
 		{id: "inject-parser", level: ActiveProbes, try: func(ctx context.Context, r *run) trial {
@@ -207,7 +209,7 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 	t := trial{evidence: x.evidence}
 	switch {
 	case x.visit.err != nil:
-		return r.notCrossed(ctx, x.visit.err)
+		return r.notCrossed(ctx, in, w, x.visit.err)
 	case x.reply.Probe:
 		t.verdict, t.detail = Vulnerable, "what was sent in clear is answered inside TLS"
 	case x.reply.Control:
@@ -254,6 +256,8 @@ type exchanged struct {
 func (r *run) exchange(ctx context.Context, in starttls.Injection, inside []byte, edit func(*starttls.Config)) (x exchanged) {
 	x.visit = r.visit(ctx, func(c *starttls.Config) {
 		c.Bare = true
+		c.Timeouts.Cleartext = min(c.Timeouts.Cleartext, r.patience(2*time.Second)+2*r.cleartextTime())
+		c.Timeouts.Handshake = min(c.Timeouts.Handshake, r.patience(2*time.Second))
 		if edit != nil {
 			edit(c)
 		}
@@ -323,6 +327,12 @@ func (r *run) patience(least time.Duration) time.Duration {
 	return max(least, time.Duration(4*r.Milliseconds.Dial*float64(time.Millisecond)))
 }
 
+// cleartextTime is how long the first visit took in clear: some servers make
+// strangers wait for their greeting.
+func (r *run) cleartextTime() time.Duration {
+	return time.Duration(r.Milliseconds.Cleartext * float64(time.Millisecond))
+}
+
 func timeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
@@ -330,7 +340,7 @@ func timeout(err error) bool {
 
 // notCrossed judges a try that did not come to a session inside TLS: that is
 // what a careful server does with one, unless it answers in clear.
-func (r *run) notCrossed(ctx context.Context, err error) trial {
+func (r *run) notCrossed(ctx context.Context, in starttls.Injection, w way, err error) trial {
 	var e *starttls.Error
 	if !errors.As(err, &e) || e.Stage == starttls.StageDial || ctx.Err() != nil || !e.Asked {
 		return r.notMade(ctx, err)
@@ -341,10 +351,12 @@ func (r *run) notCrossed(ctx context.Context, err error) trial {
 	var refused *starttls.RefusedError
 	var odd *starttls.ReplyError
 	switch {
-	case errors.As(err, &injected):
+	case errors.As(err, &injected) && in.Classify(injected.Bytes).Probe && !w.before:
 		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear, behind its consent to TLS: "+starttls.Quote(injected.Bytes)
+	case errors.As(err, &injected):
+		t.detail = "the server says in clear, and no more: " + starttls.Quote(injected.Bytes)
 	case errors.As(err, &clear):
-		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear where TLS was due: "+starttls.Quote(clear.Bytes)
+		t.detail = "the server says in clear, where TLS is due: " + starttls.Quote(clear.Bytes)
 	case errors.As(err, &refused):
 		t.detail = "the server refuses TLS then: " + starttls.Quote(refused.Reply)
 	case errors.As(err, &odd):

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/asn1"
-	"fmt"
 	"strings"
 
 	"example.org/starttls"
@@ -84,6 +83,21 @@ func readOtherName(entry cryptobyte.String) (n otherName, ok bool) {
 	return n, ok
 }
 
+// verifyFor says why a chain does not verify for a name; "" if it does.
+func (r *run) verifyFor(chain []*x509.Certificate, name string) string {
+	leaf, now := chain[0], r.options.Now()
+	switch {
+	case !isFor(leaf, r.target.Protocol, name):
+		return "it is for " + nameList(leaf)
+	case now.After(leaf.NotAfter):
+		return "it expired on " + day(leaf.NotAfter)
+	}
+	if err := r.trust(chain, now); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // otherNames asks for the server by each of its other names.
 func (r *run) otherNames(ctx context.Context) trial {
 	var faults []string
@@ -94,15 +108,8 @@ func (r *run) otherNames(ctx context.Context) trial {
 		case v.seen == nil:
 			n.Error = r.notMade(ctx, v.err).detail
 		default:
-			leaf := v.seen.PeerCertificates[0]
-			n.SHA256 = describe(leaf).SHA256
-			if !isFor(leaf, r.target.Protocol, name) {
-				n.Error = fmt.Sprintf("it is for %s", nameList(leaf))
-			} else if err := r.trust(v.seen.PeerCertificates, r.options.Now()); err != nil {
-				n.Error = err.Error()
-			} else if r.options.Now().After(leaf.NotAfter) {
-				n.Error = "it expired on " + day(leaf.NotAfter)
-			}
+			n.SHA256 = describe(v.seen.PeerCertificates[0]).SHA256
+			n.Error = r.verifyFor(v.seen.PeerCertificates, name)
 		}
 		if v.conn != nil {
 			v.conn.Close()

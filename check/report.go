@@ -57,6 +57,13 @@ type TLS struct {
 	Cipher  string `json:"cipher"`
 	Group   string `json:"group"`
 	ALPN    string `json:"alpn"`
+
+	// What the server has, where all of it was asked for.
+	Versions   []string            `json:"versions,omitempty"`
+	Suites     map[string][]string `json:"suites,omitempty"` // by version, in the server's order where it has one
+	Groups     []string            `json:"groups,omitempty"`
+	Schemes    []string            `json:"schemes,omitempty"`
+	Preference string              `json:"preference,omitempty"` // whose order counts
 }
 
 // Certificate is what the server presented.
@@ -65,6 +72,7 @@ type Certificate struct {
 	Error    string `json:"error"`
 	Chain    []Cert `json:"chain"`
 
+	Other  []Cert      `json:"other,omitempty"`   // the server's own of the other kind of key
 	ByName []NamedCert `json:"by_name,omitempty"` // by Options.Names
 }
 
@@ -110,9 +118,43 @@ type Against struct {
 	AttackerFix     string `json:"attacker_fix,omitempty"`
 }
 
-// Policy is what the domain's policies demand.
+// Policy is what the domain's policies demand, as far as they were looked up.
 type Policy struct {
-	Level string `json:"level"`
+	Level      string   `json:"level"`                 // of a sender without wishes of its own, in Postfix's words
+	Reason     string   `json:"reason,omitempty"`      // why it is that
+	ResultType string   `json:"result_type,omitempty"` // what a sender would report of this server (RFC 8460)
+	DANE       *DANE    `json:"dane,omitempty"`
+	MTASTS     *MTASTS  `json:"mta_sts,omitempty"`
+	TLSRPT     []string `json:"tlsrpt,omitempty"` // the record
+	CAA        []string `json:"caa,omitempty"`
+	Senders    []Sender `json:"senders,omitempty"`
+}
+
+// DANE is what TLSA records say.
+type DANE struct {
+	Demand  string   `json:"demand"` // none, encrypt, dane or unreachable
+	Base    string   `json:"base"`
+	Reason  string   `json:"reason"`
+	Records []string `json:"records"`
+	Matched string   `json:"matched"` // the record that proves the server
+	Publish []string `json:"publish"` // records for what is served, where none stands for it
+}
+
+// MTASTS is an MTA-STS policy.
+type MTASTS struct {
+	Mode   string   `json:"mode"`
+	ID     string   `json:"id"`
+	MX     []string `json:"mx"`
+	MaxAge int      `json:"max_age"` // seconds
+	Error  string   `json:"error"`   // why the server does not satisfy it, or why it can not be had
+	Advice []string `json:"advice,omitempty"`
+}
+
+// Sender is what one kind of sender would do with mail for the domain here.
+type Sender struct {
+	Who  string `json:"who"`
+	Does string `json:"does"`
+	Why  string `json:"why"`
 }
 
 // Times is how long each phase took, in milliseconds.

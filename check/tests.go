@@ -44,6 +44,7 @@ func (r *run) tests(ctx context.Context) {
 		todo = append(todo, r.boundaryTests(ctx)...)
 		todo = append(todo, test{id: "opossum", level: ActiveProbes, try: func(ctx context.Context, r *run) trial { return r.opossum(ctx) }})
 	}
+	todo = append(todo, r.tlsTests()...)
 	todo = append(todo, r.protocolTests()...)
 	todo = slices.DeleteFunc(todo, func(t test) bool { return t.level > r.options.Level || t.full && !r.options.Full })
 	trials := make([][]trial, len(todo))

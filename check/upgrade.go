@@ -137,7 +137,7 @@ func (r *run) negotiated(s tls.ConnectionState) {
 		r.TLS.Group = s.CurveID.String()
 	}
 	r.certificate(s.PeerCertificates, r.options.Name)
-	r.served = s.PeerCertificates
+	r.served, r.version = s.PeerCertificates, s.Version
 	r.staple(s)
 	if r.Certificate.Verified && r.options.Roots == nil && !signedTimestamps(s.PeerCertificates[0]) && len(s.SignedCertificateTimestamps) == 0 {
 		r.add("cert-not-logged", "")

@@ -161,6 +161,12 @@ func (p printer) facts(r check.Result) {
 	if r.TLS.Version != "" {
 		p.fact("TLS", strings.Join(nonEmpty(r.TLS.Version, r.TLS.Cipher, r.TLS.Group, r.TLS.ALPN), ", "))
 	}
+	p.fact("versions", strings.Join(r.TLS.Versions, ", "))
+	for _, v := range r.TLS.Versions {
+		p.fact(v, strings.Join(r.TLS.Suites[v], " "))
+	}
+	p.fact("groups", strings.Join(r.TLS.Groups, " "))
+	p.fact("signatures", strings.Join(r.TLS.Schemes, " "))
 	if len(r.Certificate.Chain) > 0 {
 		c := r.Certificate.Chain[0]
 		p.fact("certificate", fmt.Sprintf("%s, %s, from %s", strings.Join(c.Names, " "), c.Key, c.Issuer))
@@ -177,6 +183,7 @@ func (p printer) facts(r check.Result) {
 			p.fact("", "a sender who is refused TLS goes on in clear. "+r.Against.AttackerFix)
 		}
 	}
+	p.policy(r.Policy)
 	p.fact("took", fmt.Sprintf("%.1f ms (dial %.1f, cleartext %.1f, handshake %.1f)", r.Milliseconds.Total, r.Milliseconds.Dial, r.Milliseconds.Cleartext, r.Milliseconds.Handshake))
 	if r.Error != nil && r.Error.Hint != "" {
 		p.fact("hint", r.Error.Hint)
@@ -201,6 +208,26 @@ func tally(findings []check.Finding) string {
 		out = append(out, fmt.Sprintf("%d skipped: %s", n[check.Skipped], why))
 	}
 	return strings.Join(out, ", ")
+}
+
+// policy says what the domain demands, and what senders would do.
+func (p printer) policy(y check.Policy) {
+	if y.Level != "" {
+		p.fact("policy", strings.Join(nonEmpty(y.Level, y.Reason, y.ResultType), "; "))
+	}
+	if d := y.DANE; d != nil && len(d.Records) > 0 {
+		p.fact("DANE", strings.Join(nonEmpty(d.Demand, strings.Join(d.Records, " and ")), ": "))
+	}
+	if m := y.MTASTS; m != nil {
+		p.fact("MTA-STS", strings.Join(nonEmpty(m.Mode, m.Error), ": "))
+	}
+	for i, s := range y.Senders {
+		name := ""
+		if i == 0 {
+			name = "senders"
+		}
+		p.fact(name, s.Who+" "+s.Does)
+	}
 }
 
 func (p printer) safe(s string) string {

@@ -85,6 +85,7 @@ func (a *app) checkDomain(ctx context.Context, n *network, o check.Options, slot
 		}
 		return []check.Result{r}
 	}
+	o.Policies = check.FindPolicies(ctx, domain, r, o)
 	results := make([][]check.Result, len(services))
 	var wg sync.WaitGroup
 	for i, s := range services {

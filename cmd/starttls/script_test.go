@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"example.org/starttls/internal/demo"
+	"example.org/starttls/internal/testdns"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -21,7 +22,7 @@ func TestMain(m *testing.M) {
 // The scripts see a demo of their own: $IMAP, $SUBMISSION and so on are the
 // addresses of the healthy servers, $HIDES_TLS and so on the targets of those
 // with a fault, $ROOT the file of the root they trust, $CLOSED an address where
-// nobody listens.
+// nobody listens, $DNS a name server that knows example.test.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -41,6 +42,13 @@ func TestScripts(t *testing.T) {
 					e.Setenv(strings.ToUpper(shell.Replace(s.Fault)), s.Target.String())
 				}
 			}
+			_, port, _ := net.SplitHostPort(e.Getenv("IMAP"))
+			dns, err := testdns.New(testdns.Zone{Origin: "example.test", State: testdns.Secure, Text: "_imap._tcp SRV 0 1 " + port + " demo\n@ MX 0 .\ndemo A 127.0.0.1\n"})
+			if err != nil {
+				return err
+			}
+			e.Defer(dns.Close)
+			e.Setenv("DNS", dns.Addr)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				return err

@@ -27,6 +27,10 @@ type service struct {
 	fine []string
 }
 
+// carried are what servers get that answer inside TLS, or (Prosody) in clear,
+// what came behind the request for TLS: see injection_test.go.
+var carried = []string{"inject-segment", "inject-delayed", "inject-partial-line", "inject-parser", "inject-after-ok", "inject-race"}
+
 var services = []service{
 	{server: "Postfix", scheme: "smtp", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedPostfix(t).SMTP }},
 	{server: "Postfix", scheme: "submission", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedPostfix(t).Submission }},
@@ -38,14 +42,14 @@ var services = []service{
 	{server: "Dovecot", scheme: "sieve", fine: []string{"auth-before-tls"}, addr: func(t testing.TB) string { return sharedDovecot(t).Sieve }},
 	{server: "OpenLDAP", scheme: "ldap", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedSlapd(t).LDAP }},
 	{server: "OpenLDAP", scheme: "ldaps", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedSlapd(t).LDAPS }},
-	{server: "Prosody", scheme: "xmpp-client", name: domain, addr: func(t testing.TB) string { return sharedProsody(t).C2S }},
-	{server: "Prosody", scheme: "xmpp-server", name: domain, addr: func(t testing.TB) string { return sharedProsody(t).S2S }},
+	{server: "Prosody", scheme: "xmpp-client", fine: carried, name: domain, addr: func(t testing.TB) string { return sharedProsody(t).C2S }},
+	{server: "Prosody", scheme: "xmpp-server", fine: carried, name: domain, addr: func(t testing.TB) string { return sharedProsody(t).S2S }},
 	{server: "ProFTPD", scheme: "ftp", addr: func(t testing.TB) string { return sharedProFTPD(t).FTP }},
 	{server: "INN", scheme: "nntp", addr: func(t testing.TB) string { return sharedINN(t).NNTP }},
-	{server: "InspIRCd", scheme: "irc", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedInspIRCd(t).IRC }},
+	{server: "InspIRCd", scheme: "irc", fine: append([]string{"old-tls"}, carried...), addr: func(t testing.TB) string { return sharedInspIRCd(t).IRC }},
 	{server: "PostgreSQL", scheme: "postgresql", addr: func(t testing.TB) string { return sharedPostgres(t).Postgres }},
-	{server: "CUPS", scheme: "http", name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
-	{server: "CUPS", scheme: "ipp", name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
+	{server: "CUPS", scheme: "http", fine: carried, name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
+	{server: "CUPS", scheme: "ipp", fine: carried, name: "localhost", addr: func(t testing.TB) string { return sharedCUPS(t).IPP }},
 	{server: "TigerVNC", scheme: "vnc", addr: func(t testing.TB) string { return sharedTigerVNC(t).VNC }},
 	{server: "xrdp", scheme: "rdp", addr: func(t testing.TB) string { return sharedXRDP(t).RDP }},
 	{server: "nats-server", scheme: "nats", addr: func(t testing.TB) string { return sharedNATS(t).NATS }},

@@ -34,6 +34,7 @@ type Config struct {
 	ROBOT          bool // tells wrong padding from a wrong secret
 	Ticketbleed    bool // gives back session IDs of 32 bytes
 	Deflate        bool // compresses, or says so
+	UnboundKeys    bool // does not bind its keys to the handshake (RFC 7627)
 	Unbound        bool // knows no renegotiation_info
 	Renegotiates   bool // as often as a client likes
 	AnyALPN        bool // goes on without a word when no name is right

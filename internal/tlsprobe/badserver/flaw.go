@@ -29,6 +29,7 @@ var Flaws = []Flaw{
 	{"null", "has suites that encrypt nothing", suites(0x0002, 0x003b)},
 	{"rc4", "has RC4", suites(0x0005)},
 	{"3des", "has 3DES (Sweet32)", suites(0x000a)},
+	{"unbound-keys", "does not bind its keys to the handshake (RFC 7627)", func(c *Config) { c.UnboundKeys = true }},
 	{"deflate", "compresses (CRIME)", func(c *Config) { c.Deflate = true }},
 	{"insecure-renegotiation", "renegotiates, and does not bind the new handshake to the old", func(c *Config) {
 		c.Unbound, c.Renegotiates = true, true

@@ -157,7 +157,7 @@ func (c *conn) serverHello(session []byte) []byte {
 		h.Extensions = append(h.Extensions, tlswire.Protocols(p))
 	}
 	for _, t := range []uint16{tlswire.ExtExtendedMaster, tlswire.ExtTicket} {
-		if theirs.Has(t) {
+		if theirs.Has(t) && !(t == tlswire.ExtExtendedMaster && c.cfg.UnboundKeys) {
 			h.Extensions = append(h.Extensions, tlswire.Empty(t))
 		}
 	}

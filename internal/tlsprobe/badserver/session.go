@@ -126,7 +126,7 @@ func (c *conn) keyExchange(body []byte) error {
 	}
 	prf := tlswire.NewPRF(c.version, c.suite)
 	master := prf.Master(premaster, c.hello.Random, c.random)
-	if c.hello.Extensions.Has(tlswire.ExtExtendedMaster) {
+	if c.hello.Extensions.Has(tlswire.ExtExtendedMaster) && !c.cfg.UnboundKeys {
 		master = prf.ExtendedMaster(premaster, c.transcript)
 	}
 	return c.keys(master)

@@ -1,0 +1,35 @@
+package check
+
+// What can be wrong with the policies of a domain, and with a server that does
+// not keep to them.
+var policyFindings = []entry{
+	{"no-policy", by{Info, Info, Info}, "No policy binds senders to TLS",
+		"Without DANE or MTA-STS (mode enforce) a sender goes on in cleartext where TLS fails, and takes any certificate.",
+		"Publish TLSA records in a signed zone (DANE), or an MTA-STS policy.", []string{"RFC 7672", "RFC 8461"}},
+	{"dane-mismatch", by{High, High, High}, "The TLSA records do not stand for the certificate that is served",
+		"Senders that go by DANE do not deliver here.",
+		"Publish a record for the key that is served, and next time publish the new record before the new key is used, by two times its TTL.", []string{"RFC 7672 section 8", "RFC 7671 section 8"}},
+	{"dane-no-tls", by{High, High, High}, "There are TLSA records, and no TLS",
+		"Senders that go by DANE do not deliver here; and if the server does offer TLS, something removes the offer on the way.",
+		"Switch STARTTLS on, or find out what removes it.", []string{"RFC 7672 section 2.2"}},
+	{"dane-unusable", by{Medium, Medium, Medium}, "None of the TLSA records can be used",
+		"Senders that go by DANE encrypt, and can not tell whom they talk to.", "Publish a record of the form 3 1 1.", []string{"RFC 7672 section 3.1"}},
+	{"dane-unreachable", by{High, High, High}, "Whether there are TLSA records can not be told",
+		"Senders that go by DANE do not deliver here, since a record may be hidden.", "Mend the zone's signatures, or its name servers.", []string{"RFC 7672 section 2.1.2"}},
+	{"dane-idle-records", by{Info, Info, Info}, "TLSA records stand for keys that are not served",
+		"They are for a key to come, or were left behind by one that went.", "Remove those of keys that will not be used again.", []string{"RFC 7671 section 8"}},
+	{"sts-broken", by{Medium, Medium, Medium}, "The MTA-STS policy can not be had",
+		"The domain says that it has a policy; senders that do not know it yet go on without.",
+		"See that https://mta-sts.DOMAIN/.well-known/mta-sts.txt is served with a valid certificate, and without redirection.", []string{"RFC 8461 section 3.3"}},
+	{"sts-mismatch", by{High, High, High}, "The server does not satisfy the domain's MTA-STS policy",
+		"Senders that go by MTA-STS do not deliver here, or would not if its mode were enforce.",
+		"Name the server in the policy, and give it a certificate that verifies for its name.", []string{"RFC 8461 section 4"}},
+	{"sts-short-lived", by{Low, Low, Low}, "The MTA-STS policy is remembered for less than a week",
+		"It protects only senders who have seen it not long ago.", "Raise max_age to some weeks.", []string{"RFC 8461 section 3.2"}},
+	{"sts-testing", by{Info, Info, Info}, "The MTA-STS policy is in mode testing",
+		"Senders report failures and deliver all the same.", "Set the mode to enforce once reports show no failures.", []string{"RFC 8461 section 5"}},
+	{"tlsrpt-missing", by{Info, Info, Info}, "Nobody is told of failures (TLSRPT)",
+		"Senders report failures of TLS to those who ask for it.", "Publish a TXT record at _smtp._tls.DOMAIN: v=TLSRPTv1; rua=mailto:you@DOMAIN", []string{"RFC 8460"}},
+	{"tlsrpt-broken", by{Low, Low, Low}, "The TLSRPT record can not be used",
+		"Senders have nobody to report failures to.", "Publish exactly one record, as in v=TLSRPTv1; rua=mailto:you@DOMAIN", []string{"RFC 8460 section 3"}},
+}

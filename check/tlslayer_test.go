@@ -1,0 +1,190 @@
+package check
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/starttls"
+	"example.org/starttls/internal/testca"
+	"example.org/starttls/internal/tlsprobe/badserver"
+	"example.org/starttls/protocol"
+)
+
+// upgradingTo runs p's server half in clear, and gives the connection to tls
+// where TLS begins.
+func upgradingTo(t *testing.T, p starttls.Protocol, tls func(net.Conn) error) Target {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer nc.Close()
+				nc.SetDeadline(time.Now().Add(10 * time.Second))
+				w := starttls.NewWire(context.Background(), nc, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true})
+				if out, err := p.Server(w, starttls.Hello{}, starttls.Offer{}); err == nil && out.TLS {
+					tls(w.Conn())
+				}
+			}()
+		}
+	}()
+	return target(p, l.Addr())
+}
+
+// flawed is an upgrading server with one of badserver's flaws.
+func flawed(t *testing.T, cert tls.Certificate, p starttls.Protocol, name string) Target {
+	t.Helper()
+	cfg := badserver.Config{Certificate: cert}
+	i := slices.IndexFunc(badserver.Flaws, func(f badserver.Flaw) bool { return f.Name == name })
+	if i >= 0 {
+		badserver.Flaws[i].Set(&cfg)
+	} else if name != "" {
+		t.Fatalf("no flaw %q", name)
+	}
+	s, err := badserver.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return upgradingTo(t, p, s.Serve)
+}
+
+func badCertificate(t *testing.T, ca *testca.CA) tls.Certificate {
+	t.Helper()
+	cert, err := badserver.Certificate(ca.Self(), "server.example.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert
+}
+
+// crypto is an upgrading server of crypto/tls.
+func crypto(t *testing.T, cfg *tls.Config, p starttls.Protocol) Target {
+	t.Helper()
+	return serve(t, p, &starttls.Config{TLS: cfg})
+}
+
+// isGrease reports whether a hello has values that mean nothing.
+func isGrease(h *tls.ClientHelloInfo) bool {
+	return slices.ContainsFunc(h.SupportedCurves, func(c tls.CurveID) bool { return c&0x0f0f == 0x0a0a })
+}
+
+// The red fixtures of the TLS behind the upgrade, and a green one for all.
+func TestTLSFindings(t *testing.T) {
+	ca := newCA(t)
+	good, err := ca.Issue(lasting, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := func(edit func(*tls.Config)) func() Target {
+		return func() Target {
+			cfg := &tls.Config{Certificates: []tls.Certificate{good}}
+			edit(cfg)
+			return crypto(t, cfg, protocol.SMTP)
+		}
+	}
+	cert := badCertificate(t, ca)
+	flaw := func(name string) func() Target { return func() Target { return flawed(t, cert, protocol.IMAP, name) } }
+	red := map[string]func() Target{
+		"tls-ssl": flaw("ssl3"), "tls-poodle": flaw("ssl3"), "tls-drown": flaw("ssl2"), "tls-weak-ciphers": flaw("rc4"), "tls-rc4": flaw("rc4"),
+		"tls-no-forward-secrecy": flaw(""), "tls-short-dh": flaw("common-prime"), "tls-logjam": flaw("common-prime"), "tls-needs-sni": flaw("needs-sni"),
+		"tls-any-alpn": flaw("any-alpn"), "tls-hello-stall": flaw("one-segment"), "tls-heartbleed": flaw("heartbleed"), "tls-ccs-injection": flaw("early-ccs"),
+		"tls-robot": flaw("robot"), "tls-ticketbleed": flaw("ticketbleed"), "tls-freak": flaw("export-rsa"), "tls-export": flaw("export-rsa"), "tls-crime": flaw("deflate"),
+		"tls-insecure-renegotiation": flaw("insecure-renegotiation"), "tls-renegotiation-dos": flaw("renegotiation"), "tls-fallback": flaw("no-fallback-scsv"),
+		"tls-anonymous": flaw("anonymous"), "tls-null": flaw("null"), "tls-sweet32": flaw("3des"), "tls-no-extended-master": flaw("unbound-keys"), "tls-no-1.3": flaw(""),
+		"tls-no-post-quantum": only(func(c *tls.Config) { c.CurvePreferences = []tls.CurveID{tls.X25519} }),
+		"tls-intolerant": only(func(c *tls.Config) {
+			c.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+				if isGrease(h) {
+					return nil, errors.New("what is that?")
+				}
+				return nil, nil
+			}
+		}),
+		"cert-other-key": func() Target {
+			key, err := rsa.GenerateKey(rand.Reader, 2048)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, err := ca.IssueFor(key, func(c *x509.Certificate) {
+				c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+			}, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return crypto(t, &tls.Config{Certificates: []tls.Certificate{good, old}}, protocol.SMTP)
+		},
+	}
+	o := Options{Roots: ca.Pool(), Name: name, Timeout: 3 * time.Second, Level: Handshake, Full: true}
+	enumerated := func(at Target, visited bool) Result {
+		r := newRun(at, o)
+		if visited {
+			r.upgrade(t.Context())
+		}
+		r.enumerate(t.Context())
+		return r.Result
+	}
+	green := enumerated(crypto(t, &tls.Config{Certificates: []tls.Certificate{good}, NextProtos: []string{"imap"}}, protocol.IMAP), true)
+	for _, e := range catalogue {
+		if !strings.HasPrefix(e.id, "tls-") && e.id != "cert-other-key" || e.id == "tls-client-order" {
+			continue // the last: crypto/tls and badserver keep to their own order
+		}
+		t.Run(e.id, func(t *testing.T) {
+			t.Parallel()
+			target := red[e.id]
+			if target == nil {
+				t.Fatal("no red fixture")
+			}
+			r := enumerated(target(), e.id == "cert-other-key")
+			at := func(r Result) Finding {
+				if i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == e.id }); i >= 0 {
+					return r.Findings[i]
+				}
+				return Finding{}
+			}
+			want := e.severity[r.roleOf(protocol.All())]
+			if f := at(r); !f.Bad() && !(want == Info && f.Verdict == Noted) || f.Severity != want {
+				t.Errorf("red: %q %s %q, want %s; %s %+v", f.Verdict, f.Severity, f.Detail, want, r.Outcome, r.Error)
+			}
+			if f := at(green); f.Bad() || f.Verdict == Noted {
+				t.Errorf("green: %q %q", f.Verdict, f.Detail)
+			}
+		})
+	}
+}
+
+func (r Result) roleOf(all []starttls.Protocol) starttls.Role {
+	i := slices.IndexFunc(all, func(p starttls.Protocol) bool { return p.Info().Name == r.Protocol })
+	return all[i].Info().Role
+}
+
+// The two questions of the default find what they are for, too.
+func TestTLSQuickly(t *testing.T) {
+	cert := badCertificate(t, newCA(t))
+	red := map[string]string{"tls-weak-ciphers": "3des", "tls-hello-stall": "one-segment"}
+	for id, flaw := range red {
+		r := &run{target: flawed(t, cert, protocol.IMAP, flaw), options: Options{Name: name, Timeout: 2 * time.Second}, version: tls.VersionTLS12}
+		r.connector = newConnector(r.options, r.target.Address)
+		for _, test := range r.tlsTests() {
+			got := test.try(t.Context(), r)
+			if bad := got.verdict == Warn; bad != (test.id == id) {
+				t.Errorf("%s on a server with %s: %s %s", test.id, flaw, got.verdict, got.detail)
+			}
+		}
+	}
+}
