@@ -37,6 +37,7 @@ type Options struct {
 	Roots    *x509.CertPool      // nil: the system's
 	Given    []*x509.Certificate // the roots given by hand: a server that presents one itself is trusted
 	Name     string              // whom the certificate must name; empty: the target's host
+	Profile  *Profile            // house rules; nil: the catalogue's
 	Policies *Policies           // of the domain that the target was found for; nil: none are looked at
 	Names    []string            // others that the server serves too: each must get a certificate for it by SNI
 	Local    string              // what we call ourselves; empty: "localhost"
@@ -87,6 +88,9 @@ func newRun(t Target, o Options) *run {
 	}
 	if o.Level == 0 {
 		o.Level = ActiveProbes
+	}
+	if o.Require == "" && o.Profile != nil {
+		o.Require = o.Profile.Require
 	}
 	if t.Address == "" {
 		t.Address = net.JoinHostPort(t.Host, strconv.Itoa(t.Port))
@@ -148,6 +152,9 @@ func (r *run) conclude() {
 	r.reached()
 	if r.bearing != nil {
 		r.apply(r.bearing)
+	}
+	if p := r.options.Profile; p != nil {
+		p.weigh(&r.Result)
 	}
 	r.against()
 	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {

@@ -116,7 +116,6 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			if !slices.Contains([]check.Severity{check.Info, check.Low, check.Medium, check.High}, fail) {
 				return usagef("info, low, medium or high", "--fail-on %q is not known", failOn)
 			}
-			o.failOn = fail
 			var jobs []job
 			for _, arg := range args {
 				j, err := parseJob(arg)
@@ -128,6 +127,10 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			if err := errors.Join(o.check(), d.check(), h.read(), n.prepare()); err != nil {
 				return err
 			}
+			if d.rules != nil && d.rules.FailOn != "" && !c.Flags().Changed("fail-on") {
+				fail = d.rules.FailOn
+			}
+			o.failOn = fail
 			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
 			defer cancel()
 			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339), Results: a.checkAll(ctx, &n, o, d, jobs, all)}
@@ -158,6 +161,25 @@ line; 3 could not tell (no such name, refused, timed out).`,
 	return c
 }
 
+// readProfile reads the profile: one that comes with the program, or a file.
+func (d *depth) readProfile() error {
+	if d.profile == "" {
+		return nil
+	}
+	if p, ok := check.BuiltinProfile(d.profile); ok {
+		d.rules = p
+		return nil
+	}
+	b, err := os.ReadFile(d.profile)
+	if err != nil {
+		return usagef(strings.Join(check.Profiles(), ", ")+", or a file", "--profile: %v", err)
+	}
+	if d.rules, err = check.ParseProfile(b); err != nil {
+		return usagef("docs/profiles.md shows one", "--profile %s: %v", d.profile, err)
+	}
+	return nil
+}
+
 // requirable are the levels that can be asked for.
 var requirable = []string{"encrypt", "verify", "mta-sts", "dane"}
 
@@ -168,6 +190,8 @@ type depth struct {
 	connections int
 	require     string
 	online      bool
+	profile     string
+	rules       *check.Profile
 }
 
 func (d *depth) flags(c *cobra.Command) {
@@ -176,6 +200,8 @@ func (d *depth) flags(c *cobra.Command) {
 	f.BoolVar(&d.full, "full", false, "every variant of every test")
 	f.StringVar(&d.require, "require", "", "exit with 1 unless this `LEVEL` is reached: encrypt, verify, mta-sts or dane")
 	c.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(requirable, cobra.ShellCompDirectiveNoFileComp))
+	f.StringVar(&d.profile, "profile", "", "judge by the house rules of `NAME or FILE`: "+strings.Join(check.Profiles(), ", ")+", or a TOML file")
+	c.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions(check.Profiles(), cobra.ShellCompDirectiveDefault))
 	f.BoolVar(&d.online, "online", false, "ask the certificate's authority whether it was revoked (OCSP, or its list)")
 	f.IntVar(&d.connections, "max-connections", 0, "make at most `N` connections to one server (default 25, or 250 with --full)")
 }
@@ -186,6 +212,9 @@ func (d *depth) check() error {
 	}
 	if d.require != "" && !slices.Contains(requirable, d.require) {
 		return usagef(strings.Join(requirable, ", "), "--require %q is not known", d.require)
+	}
+	if err := d.readProfile(); err != nil {
+		return err
 	}
 	if d.connections < 0 {
 		return usagef("as in --max-connections 10", "--max-connections %d is not a number of connections", d.connections)

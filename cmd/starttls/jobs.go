@@ -51,7 +51,7 @@ type found struct {
 func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, jobs []job, all bool) []check.Result {
 	results := make([][]check.Result, len(jobs))
 	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Names: n.names[min(1, len(n.names)):], Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
-		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Online: d.online, MaxConnections: d.connections}
+		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Profile: d.rules, Online: d.online, MaxConnections: d.connections}
 	progress := a.newProgress(o.quiet)
 	defer progress.end()
 	opts.Progress = progress.tell
