@@ -189,9 +189,13 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 	if w.inside != nil {
 		inside = w.inside(in)
 	}
+	requestless := false // what comes before the ClientHello is then a command in clear like any other
 	x := r.exchange(ctx, in, inside, func(c *starttls.Config) {
 		if w.ask != nil {
-			c.OnAsk = func(msg []byte) []starttls.Segment { return w.ask(msg, in) }
+			c.OnAsk = func(msg []byte) []starttls.Segment {
+				requestless = len(msg) == 0
+				return w.ask(msg, in)
+			}
 		}
 		if w.after {
 			asked := false
@@ -209,7 +213,7 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 	t := trial{evidence: x.evidence}
 	switch {
 	case x.visit.err != nil:
-		return r.notCrossed(ctx, in, w, x.visit.err)
+		return r.notCrossed(ctx, in, w.before || requestless, x)
 	case x.reply.Probe:
 		t.verdict, t.detail = Vulnerable, "what was sent in clear is answered inside TLS"
 	case x.reply.Control:
@@ -245,7 +249,8 @@ func (c *afterAsk) Write(b []byte) (int, error) {
 // exchanged is what came of one connection with a probe in it.
 type exchanged struct {
 	visit    visit
-	said     []byte // by the server inside TLS
+	raw      *listened // all that came on the connection
+	said     []byte    // by the server inside TLS
 	reply    starttls.Reply
 	err      error // that ended the listening
 	evidence []string
@@ -260,6 +265,12 @@ func (r *run) exchange(ctx context.Context, in starttls.Injection, inside []byte
 		c.Timeouts.Handshake = min(c.Timeouts.Handshake, r.patience(2*time.Second))
 		if edit != nil {
 			edit(c)
+		}
+		open := c.Dialer
+		c.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := open(ctx, network, addr)
+			x.raw = &listened{Conn: nc}
+			return x.raw, err
 		}
 	})
 	if x.visit.err != nil {
@@ -277,6 +288,29 @@ func inTLS(from starttls.Side, b []byte) []string {
 		return nil
 	}
 	return starttls.Entry{From: from, TLS: true, Data: b}.Lines()
+}
+
+// listened is a connection that keeps the beginning of what came over it.
+type listened struct {
+	net.Conn
+	came []byte
+}
+
+func (l *listened) Read(b []byte) (int, error) {
+	n, err := l.Conn.Read(b)
+	l.came = append(l.came, b[:min(n, max(0, 64<<10-len(l.came)))]...)
+	return n, err
+}
+
+// past is what came after what the transcript holds.
+func (l *listened) past(t starttls.Transcript) []byte {
+	n := 0
+	for _, e := range t {
+		if e.From == starttls.ServerSide {
+			n += len(e.Data)
+		}
+	}
+	return l.came[min(n, len(l.came)):]
 }
 
 // beforeControl is the longest beginning of said in which the control command is
@@ -340,7 +374,8 @@ func timeout(err error) bool {
 
 // notCrossed judges a try that did not come to a session inside TLS: that is
 // what a careful server does with one, unless it answers in clear.
-func (r *run) notCrossed(ctx context.Context, in starttls.Injection, w way, err error) trial {
+func (r *run) notCrossed(ctx context.Context, in starttls.Injection, mayAnswer bool, x exchanged) trial {
+	err := x.visit.err
 	var e *starttls.Error
 	if !errors.As(err, &e) || e.Stage == starttls.StageDial || ctx.Err() != nil || !e.Asked {
 		return r.notMade(ctx, err)
@@ -351,8 +386,8 @@ func (r *run) notCrossed(ctx context.Context, in starttls.Injection, w way, err 
 	var refused *starttls.RefusedError
 	var odd *starttls.ReplyError
 	switch {
-	case errors.As(err, &injected) && in.Classify(injected.Bytes).Probe && !w.before:
-		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear, behind its consent to TLS: "+starttls.Quote(injected.Bytes)
+	case !mayAnswer && in.Classify(withoutRecords(x.raw.past(e.Transcript))).Probe:
+		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear, behind its consent to TLS: "+starttls.Quote(x.raw.past(e.Transcript))
 	case errors.As(err, &injected):
 		t.detail = "the server says in clear, and no more: " + starttls.Quote(injected.Bytes)
 	case errors.As(err, &clear):

@@ -29,7 +29,7 @@ the report, and exits with 0 only if each got the verdict it was made for.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			d, err := demo.Start(c.Context())
+			d, err := demo.Start(c.Context(), serve)
 			if err != nil {
 				return &exit{exitUnknown, err.Error(), ""}
 			}

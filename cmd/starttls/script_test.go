@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			ctx, cancel := context.WithCancel(context.Background())
-			d, err := demo.Start(ctx)
+			d, err := demo.Start(ctx, false)
 			if err != nil {
 				cancel()
 				return err

@@ -3,8 +3,8 @@
 package demo
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
@@ -24,9 +24,10 @@ const Name = "demo.example.test"
 
 // Server is one of them.
 type Server struct {
-	Fault  string // "" for a healthy one
-	Target check.Target
-	Want   string // the one finding it must get; "" for none worse than info
+	Fault   string // "" for a healthy one
+	Target  check.Target
+	Want    []string      // the findings it must get, worse than info
+	Outcome check.Outcome // how the attempt to upgrade it must end
 }
 
 // Demo is all of them, running.
@@ -38,73 +39,9 @@ type Demo struct {
 	sessions  sync.WaitGroup
 }
 
-// fault is a way to be wrong, in any protocol.
-type fault struct {
-	name, want string
-	// edit makes it; ca is the trusted authority, cfg that of a healthy server.
-	edit func(cfg *starttls.Config, ca *testca.CA, p starttls.Protocol) error
-}
-
-// certificate gives a server one that is good for 90 days, as far as edit, which
-// may be nil, leaves it so: each server has the one fault it is made for.
-func certificate(edit func(*x509.Certificate), names ...string) func(*starttls.Config, *testca.CA, starttls.Protocol) error {
-	return func(cfg *starttls.Config, ca *testca.CA, _ starttls.Protocol) error {
-		cert, err := ca.Issue(func(t *x509.Certificate) {
-			t.NotAfter = time.Now().Add(90 * 24 * time.Hour)
-			if edit != nil {
-				edit(t)
-			}
-		}, names...)
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
-		return err
-	}
-}
-
-var faults = []fault{
-	{"hides TLS", "not-offered", func(c *starttls.Config, _ *testca.CA, _ starttls.Protocol) error {
-		c.Offer.Mode = starttls.Hide
-		return nil
-	}},
-	{"masked on the way", "masked-keyword", func(c *starttls.Config, _ *testca.CA, p starttls.Protocol) error {
-		c.Offer = starttls.Offer{Mode: starttls.Decline, Keyword: "XXXXXXXA"}
-		return nil
-	}},
-	{"refuses", "refused", func(c *starttls.Config, _ *testca.CA, _ starttls.Protocol) error {
-		c.Offer.Mode = starttls.Decline
-		return nil
-	}},
-	{"injects a reply", "reply-injected", func(c *starttls.Config, _ *testca.CA, _ starttls.Protocol) error {
-		c.OnGoAhead = func(msg []byte) []starttls.Segment {
-			return []starttls.Segment{{Data: append(slices.Clone(msg), "250 injected\r\n"...)}}
-		}
-		return nil
-	}},
-	{"stays in clear", "cleartext-after-go-ahead", func(c *starttls.Config, _ *testca.CA, _ starttls.Protocol) error {
-		c.OnGoAhead = func(msg []byte) []starttls.Segment {
-			return []starttls.Segment{{Data: msg}, {Data: []byte("500 what was that?\r\n"), Delay: 50 * time.Millisecond}}
-		}
-		return nil
-	}},
-	{"wrong name", "cert-name", certificate(nil, "other.example.test")},
-	{"expired", "cert-expired", certificate(func(t *x509.Certificate) {
-		t.NotBefore, t.NotAfter = time.Now().Add(-72*time.Hour), time.Now().Add(-48*time.Hour)
-	}, Name)},
-	{"unknown authority", "cert-untrusted", func(c *starttls.Config, _ *testca.CA, p starttls.Protocol) error {
-		stranger, err := testca.New("nobody's root")
-		if err != nil {
-			return err
-		}
-		return certificate(nil, Name)(c, stranger, p)
-	}},
-	{"old TLS", "old-tls", func(c *starttls.Config, _ *testca.CA, _ starttls.Protocol) error {
-		c.TLS = c.TLS.Clone()
-		c.TLS.MinVersion, c.TLS.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-		return nil
-	}},
-}
-
-// Start starts the servers. Close them.
-func Start(ctx context.Context) (*Demo, error) {
+// Start starts the servers; with all, those too whose check takes long. Close
+// them.
+func Start(ctx context.Context, all bool) (*Demo, error) {
 	ca, err := testca.New("starttls demo root")
 	if err != nil {
 		return nil, err
@@ -118,8 +55,24 @@ func Start(ctx context.Context) (*Demo, error) {
 		}
 	}
 	shown := victims()
-	for i, f := range faults {
-		if err := d.serve(ctx, ca, shown[i%len(shown)], f); err != nil {
+	list := faults
+	if all {
+		tls, err := flawedTLS(ca)
+		if err != nil {
+			d.Close()
+			return nil, err
+		}
+		list = slices.Concat(faults, tls)
+	}
+	for i, f := range list {
+		if f.served && !all {
+			continue
+		}
+		p := shown[i%len(shown)]
+		if f.protocol != nil {
+			p = f.protocol
+		}
+		if err := d.serve(ctx, ca, p, f); err != nil {
 			d.Close()
 			return nil, err
 		}
@@ -150,15 +103,28 @@ func (d *Demo) serve(ctx context.Context, ca *testca.CA, p starttls.Protocol, f 
 	if err != nil {
 		return err
 	}
-	l := starttls.NewListener(tcp, p, cfg)
-	d.listeners = append(d.listeners, l)
-	d.sessions.Go(func() { d.sessionsOf(ctx, l, p, cfg) })
+	if f.serve != nil {
+		d.listeners = append(d.listeners, tcp)
+		d.sessions.Go(func() { d.connectionsOf(ctx, tcp, func(nc net.Conn) { f.serve(ctx, nc, p, cfg) }) })
+	} else {
+		l := starttls.NewListener(tcp, p, cfg)
+		d.listeners = append(d.listeners, l)
+		d.sessions.Go(func() {
+			d.connectionsOf(ctx, l, func(nc net.Conn) {
+				w := nc.(*starttls.Conn).Wire(ctx)
+				defer w.Release()
+				p.(starttls.Host).Serve(w, cfg.Hello, nil)
+			})
+		})
+	}
 	port := tcp.Addr().(*net.TCPAddr).Port
-	d.Servers = append(d.Servers, Server{f.name, check.Target{Protocol: p, Host: "127.0.0.1", Port: port, Address: tcp.Addr().String()}, f.want})
+	at := check.Target{Protocol: p, Host: "127.0.0.1", Port: port, Address: tcp.Addr().String()}
+	d.Servers = append(d.Servers, Server{f.name, at, f.want, cmp.Or(f.outcome, check.Upgraded)})
 	return nil
 }
 
-func (d *Demo) sessionsOf(ctx context.Context, l net.Listener, p starttls.Protocol, cfg *starttls.Config) {
+// connectionsOf serves the connections of a listener until it is closed.
+func (d *Demo) connectionsOf(ctx context.Context, l net.Listener, serve func(net.Conn)) {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -166,13 +132,9 @@ func (d *Demo) sessionsOf(ctx context.Context, l net.Listener, p starttls.Protoc
 		}
 		d.sessions.Go(func() {
 			defer nc.Close()
-			c := nc.(*starttls.Conn)
-			c.SetDeadline(time.Now().Add(10 * time.Minute))
-			w := c.Wire(ctx)
-			defer w.Release()
-			if h, ok := p.(starttls.Host); ok {
-				h.Serve(w, cfg.Hello, nil)
-			}
+			defer context.AfterFunc(ctx, func() { nc.Close() })()
+			nc.SetDeadline(time.Now().Add(10 * time.Minute))
+			serve(nc)
 		})
 	}
 }
@@ -213,11 +175,13 @@ func (s Server) Judge(r check.Result) string {
 			bad = append(bad, f.ID)
 		}
 	}
+	slices.Sort(bad)
+	want := slices.Sorted(slices.Values(s.Want))
 	switch {
-	case s.Want == "" && (len(bad) > 0 || r.Verdict != "ok"):
-		return fmt.Sprintf("a healthy server got %q %s", r.Verdict, strings.Join(bad, ", "))
-	case s.Want != "" && !slices.Equal(bad, []string{s.Want}):
-		return fmt.Sprintf("wanted the finding %s alone, got %q %s", s.Want, r.Verdict, strings.Join(bad, ", "))
+	case !slices.Equal(bad, want):
+		return fmt.Sprintf("wanted the findings [%s], got %q [%s]", strings.Join(want, ", "), r.Verdict, strings.Join(bad, ", "))
+	case r.Outcome != s.Outcome:
+		return fmt.Sprintf("wanted the outcome %s, got %s", s.Outcome, r.Outcome)
 	}
 	return ""
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestEveryServerGetsItsVerdict(t *testing.T) {
-	d, err := Start(t.Context())
+	d, err := Start(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,29 +20,31 @@ func TestEveryServerGetsItsVerdict(t *testing.T) {
 	}
 }
 
-// A verdict that is wrong either way is seen: nothing found, and too much.
+// A verdict that is wrong either way is seen: nothing found, too much, and
+// another outcome.
 func TestJudge(t *testing.T) {
 	found := func(ids ...string) check.Result {
-		r := check.Result{Verdict: "findings"}
+		r := check.Result{Outcome: check.Upgraded}
 		for _, id := range ids {
 			r.Findings = append(r.Findings, check.Finding{ID: id, Severity: check.Low})
 		}
 		return r
 	}
 	for _, c := range []struct {
-		want   string
+		want   []string
 		result check.Result
 		right  bool
 	}{
-		{"", check.Result{Verdict: "ok"}, true},
-		{"", check.Result{Verdict: "failed"}, false},
-		{"", found("old-tls"), false},
-		{"old-tls", found("old-tls"), true},
-		{"old-tls", found("cert-name"), false},
-		{"old-tls", found("old-tls", "cert-name"), false},
-		{"old-tls", check.Result{Verdict: "ok"}, false},
+		{nil, found(), true},
+		{nil, check.Result{Outcome: check.TimedOut}, false},
+		{nil, found("old-tls"), false},
+		{[]string{"old-tls"}, found("old-tls"), true},
+		{[]string{"old-tls"}, found("cert-name"), false},
+		{[]string{"old-tls"}, found("old-tls", "cert-name"), false},
+		{[]string{"old-tls", "cert-name"}, found("cert-name", "old-tls"), true},
+		{[]string{"old-tls"}, found(), false},
 	} {
-		if why := (Server{Want: c.want}).Judge(c.result); (why == "") != c.right {
+		if why := (Server{Want: c.want, Outcome: check.Upgraded}).Judge(c.result); (why == "") != c.right {
 			t.Errorf("want %q, %+v: %q", c.want, c.result, why)
 		}
 	}

@@ -49,11 +49,12 @@ func Serve(ctx context.Context, nc net.Conn, p starttls.Protocol, cfg *starttls.
 			return err
 		}
 	}
+	if f.ClearInstead && len(ahead) > 0 && ahead[0] != 0x16 {
+		return s.inClear(withoutAlert(ahead))
+	}
 	kept, hello := ahead, []byte(nil)
 	if i := bytes.Index(ahead, []byte("\x16\x03")); i >= 0 {
 		kept, hello = ahead[:i], ahead[i:]
-	} else if f.ClearInstead {
-		return s.inClear(withoutAlert(ahead))
 	}
 	if f.Keep == nil {
 		kept = nil
