@@ -386,16 +386,16 @@ func (r *run) notCrossed(ctx context.Context, in starttls.Injection, mayAnswer b
 	var refused *starttls.RefusedError
 	var odd *starttls.ReplyError
 	switch {
+	case errors.As(err, &refused):
+		t.detail = "the server refuses TLS then: " + starttls.Quote(refused.Reply)
+	case errors.As(err, &odd):
+		t.detail = "the server answers in clear, before TLS: " + starttls.Quote(odd.Reply)
 	case !mayAnswer && in.Classify(withoutRecords(x.raw.past(e.Transcript))).Probe:
 		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear, behind its consent to TLS: "+starttls.Quote(x.raw.past(e.Transcript))
 	case errors.As(err, &injected):
 		t.detail = "the server says in clear, and no more: " + starttls.Quote(injected.Bytes)
 	case errors.As(err, &clear):
 		t.detail = "the server says in clear, where TLS is due: " + starttls.Quote(clear.Bytes)
-	case errors.As(err, &refused):
-		t.detail = "the server refuses TLS then: " + starttls.Quote(refused.Reply)
-	case errors.As(err, &odd):
-		t.detail = "the server answers in clear, before TLS: " + starttls.Quote(odd.Reply)
 	case e.Timeout():
 		t.verdict, t.detail = Inconclusive, "the connection hangs"
 	case closed(e) || errors.Is(err, io.EOF):
