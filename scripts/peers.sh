@@ -8,7 +8,7 @@ set -euo pipefail
 
 servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve
 	slapd prosody proftpd-core proftpd-mod-crypto inn2 inspircd postgresql mariadb-server
-	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp"
+	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp unbound"
 clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console"
 
 modules="@mysql/xdevapi@8.0.35" # for Node.js

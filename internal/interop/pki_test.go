@@ -23,10 +23,11 @@ const (
 	expired                // since yesterday
 	otherName              // issued by the root, but for other.example.net
 	selfSigned             // for the right names, by nobody
+	chained                // nothing, and its issuer is in the file; for every host of the domain
 )
 
 func (c certificate) String() string {
-	return [...]string{"good", "expired", "other-name", "self-signed"}[c]
+	return [...]string{"good", "expired", "other-name", "self-signed", "chained"}[c]
 }
 
 // pki is the throw-away root that all servers of a test run share.
@@ -64,7 +65,11 @@ func (s *server) certify(t testing.TB, kind certificate) (certFile, keyFile stri
 	check(t, err)
 	key, err := x509.MarshalPKCS8PrivateKey(leaf.PrivateKey)
 	check(t, err)
-	certFile = s.write(t, kind.String()+".crt", pemText("CERTIFICATE", leaf.Certificate[0]), 0o644)
+	text := pemText("CERTIFICATE", leaf.Certificate[0])
+	if kind == chained {
+		text += pemText("CERTIFICATE", leaf.Certificate[1])
+	}
+	certFile = s.write(t, kind.String()+".crt", text, 0o644)
 	keyFile = s.write(t, kind.String()+".key", pemText("PRIVATE KEY", key), 0o600)
 	return certFile, keyFile
 }
@@ -83,6 +88,8 @@ func issue(ca *testca.CA, kind certificate) (tls.Certificate, error) {
 			return leaf, err
 		}
 		return signItself(leaf)
+	case chained:
+		return ca.Issue(nil, "*."+domain)
 	}
 	return ca.Issue(nil, serverName, domain, "localhost") // the last for CUPS
 }

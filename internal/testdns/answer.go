@@ -27,8 +27,6 @@ func (s *Server) serve(w dns.ResponseWriter, q *dns.Msg) {
 
 // zone returns the innermost zone that holds name, or nil.
 func (s *Server) zone(name string) *zone {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var best *zone
 	for origin, z := range s.zones {
 		if dns.IsSubDomain(origin, name) && (best == nil || len(origin) > len(best.origin)) {
@@ -57,8 +55,10 @@ func (s *Server) answer(q *dns.Msg) *dns.Msg {
 	reply.AuthenticatedData = true
 	for range 20 { // CNAMEs, from zone to zone
 		switch {
-		case z == nil || z.State == Refused || z.State == Signed:
+		case z == nil || z.State == Refused:
 			return reply.SetRcode(q, dns.RcodeRefused)
+		case z.State == Signed: // whoever asks goes on from the CNAME that leads there
+			return reply
 		case z.State == Silent:
 			return nil
 		case z.State == Lame:

@@ -41,16 +41,18 @@ type Server struct {
 	Addr string
 
 	udp, tcp *dns.Server
-	mu       sync.Mutex
-	zones    map[string]*zone
-	keys     map[string]*key // by origin; they outlive Set
+	zones    map[string]*zone // by origin
 }
 
 // New starts a server of the zones.
 func New(zones ...Zone) (*Server, error) {
-	s := &Server{keys: map[string]*key{}}
-	if err := s.Set(zones...); err != nil {
-		return nil, err
+	s := &Server{zones: map[string]*zone{}}
+	for _, z := range zones {
+		parsed, err := parse(z)
+		if err != nil {
+			return nil, err
+		}
+		s.zones[parsed.origin] = parsed
 	}
 	packets, listener, err := listen()
 	if err != nil {
@@ -87,34 +89,11 @@ func (s *Server) Close() {
 	s.tcp.Shutdown()
 }
 
-// Set serves these zones instead. A signed zone keeps its key.
-func (s *Server) Set(zones ...Zone) error {
-	m := map[string]*zone{}
-	for _, z := range zones {
-		parsed, err := parse(z)
-		if err != nil {
-			return err
-		}
-		if z.State == Signed {
-			if s.keys[parsed.origin] == nil {
-				if s.keys[parsed.origin], err = newKey(parsed.origin); err != nil {
-					return err
-				}
-			}
-			parsed.key = s.keys[parsed.origin]
-			parsed.add(parsed.key.public)
-		}
-		m[parsed.origin] = parsed
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.zones = m
-	return nil
-}
-
-// Anchor is the DS record of a signed zone, a resolver's trust anchor.
+// Anchor is the DS record of a signed zone, a resolver's trust anchor, with
+// single blanks between its parts.
 func (s *Server) Anchor(origin string) string {
-	return s.keys[dns.CanonicalName(origin)].public.ToDS(dns.SHA256).String()
+	ds := s.zones[dns.CanonicalName(origin)].key.public.ToDS(dns.SHA256)
+	return strings.Join(strings.Fields(ds.String()), " ")
 }
 
 // zone is a Zone read.
@@ -135,7 +114,15 @@ func parse(z Zone) (*zone, error) {
 		}
 		p.add(rr)
 	}
-	return p, records.Err()
+	if err := records.Err(); err != nil || z.State != Signed {
+		return p, err
+	}
+	var err error
+	if p.key, err = newKey(p.origin); err != nil {
+		return nil, err
+	}
+	p.add(p.key.public)
+	return p, nil
 }
 
 func (z *zone) add(rr dns.RR) {

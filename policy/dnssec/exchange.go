@@ -102,9 +102,10 @@ func (r *Resolver) ask(ctx context.Context, name string, rrtype uint16) (reply *
 	err = errors.New("no name server to ask")
 	for range rounds {
 		for _, server = range r.Servers {
-			if reply, err = exchange(ctx, q, server.Addr); ctx.Err() != nil {
-				return nil, server, context.Cause(ctx)
-			} else if err != nil {
+			if reply, err = exchange(ctx, q, server.Addr); err != nil {
+				if ended(ctx) {
+					return nil, server, context.Cause(ctx)
+				}
 				continue
 			}
 			switch reply.Rcode {
@@ -118,6 +119,15 @@ func (r *Resolver) ask(ctx context.Context, name string, rrtype uint16) (reply *
 		}
 	}
 	return nil, server, err
+}
+
+// ended reports whether there is no time left. A connection may notice that
+// before the context does, which is waited for.
+func ended(ctx context.Context) bool {
+	if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+		<-ctx.Done()
+	}
+	return ctx.Err() != nil
 }
 
 // bogusError is SERVFAIL where the server has an answer that it disproved.

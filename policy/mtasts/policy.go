@@ -28,6 +28,14 @@ const (
 	maxMaxAge = 31557600
 )
 
+// The fields of a policy.
+const (
+	fieldVersion = "version"
+	fieldMode    = "mode"
+	fieldMaxAge  = "max_age"
+	fieldMX      = "mx" // the one that may come more than once
+)
+
 // Policy is what a domain asks of those who send mail to it (RFC 8461, section
 // 3.2).
 type Policy struct {
@@ -60,7 +68,7 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		if !ok || !fieldName.MatchString(name) || !isText(value) {
 			return nil, fmt.Errorf("line %d, %.100q, is not of the form name: value", i+1, line)
 		}
-		if seen[name] && name != "mx" {
+		if seen[name] && name != fieldMX {
 			continue
 		}
 		seen[name] = true
@@ -68,8 +76,8 @@ func ParsePolicy(text []byte) (*Policy, error) {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
-	for _, name := range []string{"version", "mode", "max_age", "mx"} {
-		if !seen[name] && !(name == "mx" && p.Mode == None) {
+	for _, name := range []string{fieldVersion, fieldMode, fieldMaxAge, fieldMX} {
+		if !seen[name] && !(name == fieldMX && p.Mode == None) {
 			return nil, errors.New("there is no field " + name)
 		}
 	}
@@ -78,22 +86,22 @@ func ParsePolicy(text []byte) (*Policy, error) {
 
 func (p *Policy) set(name, value string) error {
 	switch name {
-	case "version":
+	case fieldVersion:
 		if value != "STSv1" {
 			return fmt.Errorf("version %.100q is not STSv1", value)
 		}
-	case "mode":
+	case fieldMode:
 		p.Mode = Mode(value)
 		if p.Mode != Enforce && p.Mode != Testing && p.Mode != None {
 			return fmt.Errorf("mode %.100q is not enforce, testing or none", value)
 		}
-	case "max_age":
+	case fieldMaxAge:
 		seconds, _ := strconv.Atoi(value)
 		if !maxAge.MatchString(value) || seconds > maxMaxAge {
 			return fmt.Errorf("max_age %.100q is not a number of seconds up to %d", value, maxMaxAge)
 		}
 		p.MaxAge = time.Duration(seconds) * time.Second
-	case "mx":
+	case fieldMX:
 		if domain := strings.TrimPrefix(value, "*."); len(domain) > 253 || !hostName.MatchString(domain) {
 			return fmt.Errorf("mx %.100q is not a host name, nor one behind %q", value, "*.")
 		}
