@@ -48,6 +48,7 @@ func finger(t *testing.T, u *unbound, destination string) (verdict, said string)
 	}
 	for part, v := range map[string]string{
 		"Verified TLS connection established": "dane",
+		"Trusted TLS connection established":  "dane", // to a host that an unsigned MX record names
 		"no TLSA records found":               "none",
 		"no usable TLSA records found":        "encrypt",
 		"all TLSA records unusable":           "encrypt",
@@ -163,6 +164,8 @@ func TestDANEAgreesWithPosttlsFinger(t *testing.T) {
 		{name: "MX", at: p.SMTP, records: []string{matching}, zone: "$ A 127.0.0.1\nd1 MX 10 $", to: "d1.example.test", want: "dane"},
 		{name: "MX, name of the domain", at: p.SMTP, host: "below.mx.example.test", records: []string{ta(dane.Cert, dane.SHA256, root)}, zone: "below.mx A 127.0.0.1\nd2 MX 10 below.mx", to: "d2.example.test", want: "dane"},
 		{name: "MX, name of neither", at: p.OtherName, records: []string{ta(dane.Cert, dane.Full, root)}, zone: "$ A 127.0.0.1\nd3 MX 10 $", to: "d3.example.test", want: "refused"},
+		{name: "unsigned MX", at: p.SMTP, records: []string{matching}, zone: "$ A 127.0.0.1", unsigned: "d4 MX 10 $.example.test.", to: "d4." + elsewhere, want: "dane"},
+		{name: "unsigned MX, another key", at: p.SMTP, records: []string{"3 1 1 " + digest}, zone: "$ A 127.0.0.1", unsigned: "d5 MX 10 $.example.test.", to: "d5." + elsewhere, want: "refused"},
 		{name: "no such domain", at: p.SMTP, to: "nowhere.example.test", want: "tempfail"},
 	}
 	signed, unsigned := testdns.Zone{Origin: domain, State: testdns.Signed}, testdns.Zone{Origin: elsewhere}

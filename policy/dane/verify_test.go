@@ -66,7 +66,10 @@ func TestVerify(t *testing.T) {
 	misnamed := issue(t, ca, nil, "www.example.net")
 	byDomain := issue(t, ca, nil, "example.test")
 	wildcard := issue(t, ca, nil, "*.example.test")
-	self := served{ca, parse(t, ca.Self())}
+	self, err := testca.New(mx) // a certificate that could issue others
+	check(t, err)
+	itself := served{self, parse(t, self.Self())}
+	twice := served{self, append(parse(t, self.Self()), parse(t, self.Self())...)}
 	swapped := served{ca, []*x509.Certificate{good.leaf(), other.Certificate}} // not who issued it
 	notCA := issue(t, ca, nil, "not.an.authority")
 	byNotCA := served{ca, []*x509.Certificate{good.leaf(), notCA.leaf()}}
@@ -108,7 +111,8 @@ func TestVerify(t *testing.T) {
 		{"2 1 0, root not served, other name", misnamed.alone(), nil, []Record{root(SPKI, Full)}, -1, new(x509.HostnameError)},
 		{"2 1 0, root not served, expired", expired.alone(), nil, []Record{root(SPKI, Full)}, -1, new(x509.CertificateInvalidError)},
 		{"2 1 0 of another key", good.alone(), nil, []Record{NewRecord(DANETA, SPKI, Full, other.Certificate)}, -1, nil},
-		{"2 0 1 of the certificate itself", self, nil, []Record{NewRecord(DANETA, Cert, SHA256, self.leaf())}, -1, nil},
+		{"2 0 1 of the certificate itself", itself, nil, []Record{NewRecord(DANETA, Cert, SHA256, itself.leaf())}, -1, nil},
+		{"2 0 1 of the certificate itself, served twice", twice, nil, []Record{NewRecord(DANETA, Cert, SHA256, itself.leaf())}, -1, nil},
 		{"2 0 1 of one who did not sign", swapped, nil, []Record{NewRecord(DANETA, Cert, SHA256, other.Certificate)}, -1, nil},
 		{"2 0 1 of one who may not sign", byNotCA, nil, []Record{NewRecord(DANETA, Cert, SHA256, notCA.leaf())}, -1, nil},
 

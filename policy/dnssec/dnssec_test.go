@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"example.org/starttls/internal/testdns"
 )
 
@@ -147,6 +149,79 @@ func TestServerThatDoesNotFollow(t *testing.T) {
 	r := serve(t, testdns.Zone{Origin: "example.test", State: testdns.Signed, Text: "a CNAME b\nb CNAME c\nc A 192.0.2.1\n"})
 	if got := sum(r.Addrs(t.Context(), "ip4", "a.example.test")); got != "insecure 192.0.2.1 at c.example.test" {
 		t.Error(got)
+	}
+}
+
+// answering is a resolver that answers with whatever f makes of the question,
+// over UDP.
+func answering(t testing.TB, f func(q dns.Question, reply *dns.Msg)) *Resolver {
+	t.Helper()
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	s := &dns.Server{PacketConn: packets, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		reply := new(dns.Msg).SetReply(q)
+		f(q.Question[0], reply)
+		w.WriteMsg(reply)
+	})}
+	go s.ActivateAndServe()
+	<-started
+	t.Cleanup(func() { s.Shutdown() })
+	return At(packets.LocalAddr().String())
+}
+
+func rr(t testing.TB, text string) dns.RR {
+	t.Helper()
+	r, err := dns.NewRR(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Nothing is secure of which a part is not: no link of the way, no family.
+func TestPartlySecure(t *testing.T) {
+	r := answering(t, func(q dns.Question, reply *dns.Msg) {
+		switch {
+		case q.Name == "alias.test.":
+			reply.Answer = []dns.RR{rr(t, "alias.test. CNAME host.test.")} // insecure, and not followed
+		case q.Qtype == dns.TypeA:
+			reply.Answer, reply.AuthenticatedData = []dns.RR{rr(t, q.Name+" A 192.0.2.1")}, true
+		default:
+			reply.Answer = []dns.RR{rr(t, q.Name+" AAAA 2001:db8::1")}
+		}
+	})
+	for _, c := range []struct{ network, host, want string }{
+		{"ip4", "host.test", "secure 192.0.2.1 at host.test"},
+		{"ip4", "alias.test", "insecure 192.0.2.1 at host.test"},
+		{"ip", "host.test", "insecure 2001:db8::1,192.0.2.1 at host.test"},
+	} {
+		if got := sum(r.Addrs(t.Context(), c.network, c.host)); got != c.want {
+			t.Errorf("%s of %s: %s, want %s", c.network, c.host, got, c.want)
+		}
+	}
+}
+
+// An answer to another question is none, and records of another name are not
+// taken.
+func TestOtherAnswers(t *testing.T) {
+	r := answering(t, func(q dns.Question, reply *dns.Msg) {
+		reply.AuthenticatedData = true
+		if q.Name == "asked.test." {
+			reply.Question[0].Name = "other.test."
+		}
+		reply.Answer = []dns.RR{rr(t, "other.test. A 192.0.2.1"), rr(t, "stranger.test. CNAME other.test.")}
+	})
+	for host, want := range map[string]string{
+		"asked.test": "failed: the server answered another question",
+		"mine.test":  "secure nodata at mine.test",
+		"OTHER.test": "secure 192.0.2.1 at other.test",
+	} {
+		if got := sum(r.Addrs(t.Context(), "ip4", host)); got != want {
+			t.Errorf("%s: %s, want %s", host, got, want)
+		}
 	}
 }
 
