@@ -124,9 +124,10 @@ func injectionTests(injector starttls.Injector) []test {
 			}
 			return r.inject(ctx, injector.Injection(r.options.Name, marker()), way{
 				ask: func(msg []byte, in starttls.Injection) []starttls.Segment {
-					return []starttls.Segment{{Data: slices.Concat(msg, in.Probe[:2])}}
+					begun, _ := cutLine(in.Probe)
+					return []starttls.Segment{{Data: slices.Concat(msg, begun)}}
 				},
-				inside: func(in starttls.Injection) []byte { return in.Probe[2:] },
+				inside: func(in starttls.Injection) []byte { _, rest := cutLine(in.Probe); return rest },
 			})
 		}},
 		one("inject-prefix", 1, false, way{before: true, ask: func(msg []byte, in starttls.Injection) []starttls.Segment {
@@ -157,6 +158,17 @@ func injectionTests(injector starttls.Injector) []test {
 			})
 		}},
 	}
+}
+
+// cutLine cuts a command before the end of its line, or before its last byte:
+// the rest is no command by itself, to be answered as the whole would be.
+func cutLine(command []byte) (begun, rest []byte) {
+	begun, rest = cutEnd(command)
+	if len(rest) == 0 {
+		n := len(command) - 1
+		begun, rest = command[:n], command[n:]
+	}
+	return begun, rest
 }
 
 // oddForms are spellings of the request that one parser takes for it and
