@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"example.org/starttls"
@@ -31,8 +32,8 @@ func newConnect(a *app) *cobra.Command {
 output. What was negotiated goes to standard error. No key is a command: what
 you type goes to the server. In protocols made of lines, LF becomes CRLF.
 
-At the end of the input that end is passed on to the server, and what the server
-still says is shown until it closes.`,
+At the end of the input, once the server has been quiet for half a second, that
+end is passed on to it, and what it still says is shown until it closes.`,
 		Example: `  starttls connect imap://mail.example.org
   printf 'EHLO me\nQUIT\n' | starttls connect smtp://mx.example.org
   starttls connect --auth plain --user me imap://mail.example.org
@@ -134,19 +135,49 @@ func plainTarget(s string) (check.Target, error) {
 // talk joins the session to our input and output until the server closes.
 func (a *app) talk(ctx context.Context, conn io.ReadWriteCloser, closeWrite func() error, crlf bool) error {
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	said := &heard{Reader: conn}
 	go func() {
 		var w io.Writer = conn
 		if crlf {
 			w = &crlfWriter{w: conn}
 		}
 		io.Copy(w, a.in)
+		said.untilQuiet()
 		closeWrite()
 	}()
-	_, err := io.Copy(a.out, conn)
+	_, err := io.Copy(a.out, said)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
 		return &exit{exitUnknown, "the session broke off: " + err.Error(), ""}
 	}
 	return nil
+}
+
+// quiet is how long a server must have said nothing before it is told that our
+// input has ended: many drop their answers when they learn of it.
+const quiet = 500 * time.Millisecond
+
+// heard notes when something was last read.
+type heard struct {
+	io.Reader
+	last atomic.Int64 // Unix time in nanoseconds
+}
+
+func (h *heard) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	h.last.Store(time.Now().UnixNano())
+	return n, err
+}
+
+// untilQuiet returns when nothing has been read for a while.
+func (h *heard) untilQuiet() {
+	h.last.Store(max(h.last.Load(), time.Now().UnixNano()))
+	for {
+		wait := quiet - time.Since(time.Unix(0, h.last.Load()))
+		if wait <= 0 {
+			return
+		}
+		time.Sleep(wait)
+	}
 }
 
 // crlfWriter writes CRLF where LF stands alone.
