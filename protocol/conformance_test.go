@@ -21,7 +21,7 @@ import (
 // none by name. docs/rules.md says which rule each test holds.
 
 func each(t *testing.T, f func(t *testing.T, p starttls.Protocol)) {
-	for _, p := range All() {
+	for _, p := range every(t) {
 		t.Run(p.Info().Name, func(t *testing.T) {
 			t.Parallel()
 			f(t, p)
@@ -321,7 +321,7 @@ func (s *slow) Read(b []byte) (int, error) { return s.script.Read(b[:min(1, len(
 // Rule 4: five minutes of silence, after any write of the peer, end by the
 // limit of the phase.
 func TestSilenceEnds(t *testing.T) {
-	for _, p := range All() {
+	for _, p := range every(t) {
 		t.Run(p.Info().Name, func(t *testing.T) {
 			for _, side := range []starttls.Side{starttls.ClientSide, starttls.ServerSide} {
 				said := dialogue(t, p, side)
@@ -367,7 +367,7 @@ func TestFloodsEnd(t *testing.T) {
 		"packets": endless("\x30\x84\x7f\xff\xff\xff"),
 		"caps":    endless("* CAPABILITY X\r\n"),
 	}
-	for _, p := range All() {
+	for _, p := range every(t) {
 		for name, r := range floods {
 			for _, side := range []starttls.Side{starttls.ClientSide, starttls.ServerSide} {
 				c := &counted{script: scripted(nil), r: r}

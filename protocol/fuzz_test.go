@@ -30,11 +30,12 @@ func wireTo(s *script, side starttls.Side) *starttls.Wire {
 
 // FuzzClient feeds every protocol's client half, and its prober.
 func FuzzClient(f *testing.F) {
-	for i, p := range All() {
+	for i, p := range every(f) {
 		f.Add(byte(i), dialogue(f, p, starttls.ServerSide))
 	}
 	f.Fuzz(func(t *testing.T, which byte, data []byte) {
-		p := All()[int(which)%len(All())]
+		all := every(t)
+		p := all[int(which)%len(all)]
 		for _, ask := range []starttls.Ask{starttls.IfOffered, starttls.Always, starttls.NoAsk} {
 			s := scripted(data)
 			w := wireTo(s, starttls.ClientSide)
@@ -56,11 +57,12 @@ func FuzzClient(f *testing.F) {
 
 // FuzzServer feeds every protocol's server half, and its host.
 func FuzzServer(f *testing.F) {
-	for i, p := range All() {
+	for i, p := range every(f) {
 		f.Add(byte(i), dialogue(f, p, starttls.ClientSide))
 	}
 	f.Fuzz(func(t *testing.T, which byte, data []byte) {
-		p := All()[int(which)%len(All())]
+		all := every(t)
+		p := all[int(which)%len(all)]
 		for _, mode := range []starttls.OfferMode{starttls.Grant, starttls.Decline, starttls.Hide, starttls.Optional} {
 			w := wireTo(scripted(data), starttls.ServerSide)
 			out, err := p.Server(w, starttls.Hello{}, starttls.Offer{Mode: mode})

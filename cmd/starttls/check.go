@@ -118,7 +118,7 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			}
 			var jobs []job
 			for _, arg := range args {
-				j, err := parseJob(arg)
+				j, err := n.job(arg)
 				if err != nil {
 					return err
 				}

@@ -47,7 +47,7 @@ end is passed on to it, and what it still says is shown until it closes.`,
 			if err != nil {
 				return usagef("", "--upgrade-after: %v", err)
 			}
-			t, err := parseTarget(args[0])
+			t, err := s.target(args[0])
 			if err != nil && after != "" {
 				t, err = plainTarget(args[0])
 			}
@@ -101,6 +101,7 @@ end is passed on to it, and what it still says is shown until it closes.`,
 	f.BoolVar(&showCerts, "showcerts", false, "print the certificates as served to standard error")
 	f.StringVar(&chain, "save-chain", "", "write the certificates as served into `FILE` (PEM)")
 	f.StringVar(&after, "upgrade-after", "", "talk in clear by hand, and start TLS when a line from the server matches `REGEX`")
+	c.MarkFlagsMutuallyExclusive("dialogue", "upgrade-after")
 	return c
 }
 

@@ -26,9 +26,9 @@ type job struct {
 // dots, two labels at least.
 var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z0-9-]+\.?$`)
 
-// parseJob reads a TARGET or a bare name.
-func parseJob(s string) (job, error) {
-	if !strings.Contains(s, "://") {
+// job reads a TARGET or a bare name.
+func (n *network) job(s string) (job, error) {
+	if !strings.Contains(s, "://") && n.dialogue == "" {
 		name := strings.Trim(s, "[]")
 		if ascii, err := idna.Lookup.ToASCII(s); err == nil && hostName.MatchString(ascii) {
 			return job{domain: strings.TrimSuffix(ascii, ".")}, nil
@@ -37,7 +37,7 @@ func parseJob(s string) (job, error) {
 			return job{domain: name}, nil
 		}
 	}
-	t, err := parseTarget(s)
+	t, err := n.target(s)
 	return job{target: t}, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"example.org/starttls"
 	"example.org/starttls/check"
 	"example.org/starttls/policy/dnssec"
 
@@ -29,7 +30,9 @@ type network struct {
 	resolver string
 	v4, v6   bool
 	proxy    string
+	dialogue string
 
+	own   starttls.Protocol // of the file dialogue, once a target was read
 	roots *x509.CertPool
 	given []*x509.Certificate
 }
@@ -44,8 +47,20 @@ func (n *network) flags(c *cobra.Command) {
 	f.BoolVarP(&n.v4, "ipv4", "4", false, "IPv4 only")
 	f.BoolVarP(&n.v6, "ipv6", "6", false, "IPv6 only")
 	f.StringVar(&n.proxy, "proxy", "", "connect through `URL` (socks5://HOST:PORT)")
+	f.StringVar(&n.dialogue, "dialogue", "", "speak the protocol that `FILE` describes, to targets with its name and to bare ones")
 	c.MarkFlagsMutuallyExclusive("ipv4", "ipv6")
 	c.MarkFlagFilename("ca")
+}
+
+// target reads a TARGET, which can be in the protocol of --dialogue.
+func (n *network) target(s string) (check.Target, error) {
+	if n.dialogue != "" && n.own == nil {
+		var err error
+		if n.own, err = readDialogue(n.dialogue); err != nil {
+			return check.Target{}, err
+		}
+	}
+	return parseTarget(s, n.own)
 }
 
 // prepare reads what the flags name and refuses what can not be meant.

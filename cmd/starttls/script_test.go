@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -22,7 +24,8 @@ func TestMain(m *testing.M) {
 // The scripts see a demo of their own: $IMAP, $SUBMISSION and so on are the
 // addresses of the healthy servers, $HIDES_TLS and so on the targets of those
 // with a fault, $ROOT the file of the root they trust, $CLOSED an address where
-// nobody listens, $DNS a name server that knows example.test.
+// nobody listens, $DNS a name server that knows example.test, and the files of
+// docs/dialogue.md are under the names they have there.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
@@ -58,7 +61,19 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each command takes a second to end
 			e.Setenv("NAME", demo.Name)
 			e.Setenv("ROOT", filepath.Join(e.WorkDir, "root.pem"))
+			if err := dialogues(e.WorkDir); err != nil {
+				return err
+			}
 			return os.WriteFile(filepath.Join(e.WorkDir, "root.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: d.Root.Raw}), 0o600)
 		},
 	})
+}
+
+// dialogues writes the files that docs/dialogue.md shows into dir.
+func dialogues(dir string) error {
+	page, err := os.ReadFile("../../docs/dialogue.md")
+	for _, m := range regexp.MustCompile("(?s), as (\\S+\\.dialogue):\n\n```dialogue\n(.*?)```").FindAllStringSubmatch(string(page), -1) {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, m[1]), []byte(m[2]), 0o644))
+	}
+	return err
 }

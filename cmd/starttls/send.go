@@ -45,7 +45,7 @@ network failed.`,
 					return usagef("as in me@example.org", "%q is no mail address", address)
 				}
 			}
-			t, err := parseTarget(server)
+			t, err := s.target(server)
 			if err != nil {
 				return err
 			}

@@ -6,22 +6,23 @@ import (
 	"strconv"
 	"strings"
 
+	"example.org/starttls"
 	"example.org/starttls/check"
 	"example.org/starttls/protocol"
 )
 
 const schemesHint = `a target is SCHEME://HOST[:PORT] or HOST:PORT, as in imap://mail.example.org; "starttls protocols" lists the schemes`
 
-// parseTarget reads a TARGET.
-func parseTarget(s string) (check.Target, error) {
+// parseTarget reads a TARGET. own, if there is one, is the user's own protocol.
+func parseTarget(s string, own starttls.Protocol) (check.Target, error) {
 	var t check.Target
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
-		return bareTarget(s)
+		return bareTarget(s, own)
 	}
-	p, implicit, err := protocol.Lookup(scheme)
+	p, implicit, err := lookup(scheme, own)
 	if err != nil {
-		return t, usagef(nearest(scheme), "%s: no protocol is called %q", s, scheme)
+		return t, usagef(nearestScheme(scheme, own), "%s: no protocol is called %q", s, scheme)
 	}
 	u, err := url.Parse("x://" + rest)
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
@@ -42,8 +43,21 @@ func parseTarget(s string) (check.Target, error) {
 	return t, nil
 }
 
-// bareTarget reads HOST:PORT, whose port tells the protocol.
-func bareTarget(s string) (t check.Target, err error) {
+// lookup finds the protocol of a scheme, own before all others.
+func lookup(scheme string, own starttls.Protocol) (p starttls.Protocol, implicit bool, err error) {
+	if own != nil {
+		switch base, s := strings.CutSuffix(strings.ToLower(scheme), "s"); own.Info().Name {
+		case strings.ToLower(scheme):
+			return own, false, nil
+		case base:
+			return own, s, nil
+		}
+	}
+	return protocol.Lookup(scheme)
+}
+
+// bareTarget reads HOST:PORT, whose port tells the protocol unless it is own.
+func bareTarget(s string, own starttls.Protocol) (t check.Target, err error) {
 	host, digits, err := net.SplitHostPort(s)
 	if err != nil || host == "" {
 		return t, usagef(schemesHint, "%q does not say which protocol", s)
@@ -52,6 +66,9 @@ func bareTarget(s string) (t check.Target, err error) {
 		return t, usagef("", "%s: %v", s, err)
 	}
 	p, implicit, ok := protocol.ByPort(t.Port)
+	if own != nil {
+		p, implicit, ok = own, false, true
+	}
 	if !ok {
 		return t, usagef(schemesHint, "%s: port %d is no protocol's usual one", s, t.Port)
 	}
@@ -67,20 +84,31 @@ func port(s string) (int, error) {
 	return n, nil
 }
 
-// nearest suggests the scheme that was perhaps meant.
-func nearest(name string) string {
-	best, least := "", min(3, len(name)/2+1)
-	for _, p := range protocol.All() {
-		for _, n := range append([]string{p.Info().Name, p.Info().Name + "s"}, p.Info().Aliases...) {
-			if d := distance(strings.ToLower(name), n); d < least {
-				best, least = n, d
-			}
+// nearestScheme suggests the scheme that was perhaps meant.
+func nearestScheme(name string, own starttls.Protocol) string {
+	all := protocol.All()
+	if own != nil {
+		all = append([]starttls.Protocol{own}, all...)
+	}
+	var names []string
+	for _, p := range all {
+		names = append(append(names, p.Info().Name, p.Info().Name+"s"), p.Info().Aliases...)
+	}
+	if best := nearest(strings.ToLower(name), names); best != "" {
+		return "did you mean " + best + "://?"
+	}
+	return schemesHint
+}
+
+// nearest is the word that is most like word; "" if none is.
+func nearest(word string, words []string) string {
+	best, least := "", min(3, len(word)/2+1)
+	for _, w := range words {
+		if d := distance(word, w); d < least {
+			best, least = w, d
 		}
 	}
-	if best == "" {
-		return schemesHint
-	}
-	return "did you mean " + best + "://?"
+	return best
 }
 
 // distance is Levenshtein's.
