@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 2s
 
 .DEFAULT_GOAL = help
-.PHONY: help test quick peers lint fuzz bench docs install
+.PHONY: help test quick peers lint fuzz bench docs man install
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,5 +33,10 @@ bench: ## the measurements of docs/performance.md
 docs: ## print again what is generated: findings, the table of protocols
 	go test ./check ./docs -update
 
+man: ## write the man pages into bin/man
+	mkdir -p bin/man
+	go test ./cmd/starttls -run TestManPages -count=1 -man "$(CURDIR)/bin/man"
+
+# Without cgo it is one static file, which starts sooner.
 install: ## build and install the starttls command
-	go install ./cmd/starttls
+	CGO_ENABLED=0 go install ./cmd/starttls

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/starttls"
@@ -18,20 +19,25 @@ import (
 // Signs that an offer of TLS was removed on the way. One strong sign proves it;
 // of the weak ones it takes two: a server may simply have no TLS.
 
+// They are compiled at their first use: most checks meet none of these signs.
 var (
 	// masked matches a capability that was overwritten, its length kept.
-	masked = regexp.MustCompile(`^(X{2,}[A-Z]?|\*{2,}|#{2,})\s*$`)
+	masked = atFirstUse(`^(X{2,}[A-Z]?|\*{2,}|#{2,})\s*$`)
 	// maskedBanner matches a greeting whose words are overwritten.
-	maskedBanner = regexp.MustCompile(`^\S+ [*X#]{4,}`)
+	maskedBanner = atFirstUse(`^\S+ [*X#]{4,}`)
 	// rewritten matches a refusal that quotes a command of letters overwritten.
-	rewritten = regexp.MustCompile(`\bX{4,}\b|\*{4,}`)
+	rewritten = atFirstUse(`\bX{4,}\b|\*{4,}`)
 )
+
+func atFirstUse(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // notOffered looks for the signs. Where the server consents when it is asked all
 // the same, the visit that it consented to is returned.
 func (r *run) notOffered(ctx context.Context, v visit, evidence []string) visit {
 	r.Outcome = NotOffered
-	if i := slices.IndexFunc(r.StartTLS.Before, masked.MatchString); i >= 0 {
+	if i := slices.IndexFunc(r.StartTLS.Before, masked().MatchString); i >= 0 {
 		r.Outcome = Stripped
 		r.add("masked-keyword", "the server's list has "+strconv.Quote(r.StartTLS.Before[i])+" where a keyword should be", evidence...)
 	}
@@ -110,7 +116,7 @@ func (r *run) askUnoffered(ctx context.Context) (visit, bool) {
 			r.Outcome, r.StartTLS.Accepted = Stripped, true
 			r.add("offer-removed", detail+"; then the handshake fails: "+e.Err.Error(), lastLines(cleartext(e.Transcript), 4)...)
 			return v, true
-		case errors.As(v.err, &refused) && rewritten.Match(refused.Reply):
+		case errors.As(v.err, &refused) && rewritten().Match(refused.Reply):
 			r.Outcome = Stripped
 			r.add("request-rewritten", "the server answers "+starttls.Quote(refused.Reply)+" to a request that was sent in full", lastLines(cleartext(e.Transcript), 4)...)
 			return visit{err: v.err}, false
@@ -123,7 +129,7 @@ func (r *run) askUnoffered(ctx context.Context) (visit, bool) {
 
 // weakSigns are those that prove nothing alone.
 func (r *run) weakSigns(ctx context.Context) (signs []string) {
-	if len(r.Transcript) > 0 && maskedBanner.MatchString(strings.TrimPrefix(r.Transcript[0], "S: ")) {
+	if len(r.Transcript) > 0 && maskedBanner().MatchString(strings.TrimPrefix(r.Transcript[0], "S: ")) {
 		signs = append(signs, "the greeting is overwritten: "+starttls.Quote([]byte(r.Transcript[0])))
 	}
 	info := r.target.Protocol.Info()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // dialogueKeyword is a word that a line of a dialogue's file begins with.
@@ -36,10 +37,8 @@ var dialogueKeywords = map[string]dialogueKeyword{
 	"inject": {behind: "probe", set: (*dialogueFile).setInject},
 }
 
-var dialogueName = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,31}$`) // RFC 3986, section 3.1
-
 func (f *dialogueFile) setName(v string) error {
-	if !dialogueName.MatchString(v) {
+	if ok, _ := regexp.MatchString(`^[a-z][a-z0-9+.-]{0,31}$`, v); !ok { // RFC 3986, section 3.1
 		return f.errorf("the name %q is no URL scheme: a small letter, then small letters, digits, \"+\", \"-\" and \".\", 32 at most", v)
 	}
 	f.info.Name = v
@@ -107,11 +106,13 @@ func (f *dialogueFile) setDeny(v string) error {
 	return f.placeholders(v, "server", "local")
 }
 
-var dialoguePlaceholder = regexp.MustCompile(`\{([a-z]+)\}`)
+// dialoguePlaceholder is compiled when a dialogue is read: every command would
+// wait for it if that were done at its start.
+var dialoguePlaceholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{([a-z]+)\}`) })
 
 // placeholders refuses those that are not allowed in a line to be said.
 func (f *dialogueFile) placeholders(v string, allowed ...string) error {
-	for _, m := range dialoguePlaceholder.FindAllStringSubmatch(v, -1) {
+	for _, m := range dialoguePlaceholder().FindAllStringSubmatch(v, -1) {
 		if !slices.Contains(allowed, m[1]) {
 			return f.errorf("%s is no placeholder here; {%s} is", m[0], strings.Join(allowed, "} or {"))
 		}

@@ -11,7 +11,6 @@ import (
 	"example.org/starttls/protocol"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 )
 
 // protocolEntry is one line of "protocols"; its JSON names are a contract.
@@ -101,19 +100,4 @@ func buildVersion() string {
 		return info.Main.Version
 	}
 	return "(unknown)"
-}
-
-func newMan(a *app, root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the man pages into a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := doc.GenManTree(root, &doc.GenManHeader{Title: "STARTTLS", Section: "1"}, args[0]); err != nil {
-				return usagef("", "man %s: %v", args[0], err)
-			}
-			return nil
-		},
-	}
 }
