@@ -43,8 +43,11 @@ func TestJudge(t *testing.T) {
 		{[]string{"old-tls"}, found("old-tls", "cert-name"), false},
 		{[]string{"old-tls", "cert-name"}, found("cert-name", "old-tls"), true},
 		{[]string{"old-tls"}, found(), false},
+		{[]string{"old-tls"}, found("old-tls", "may-follow"), true},
+		{nil, found("may-follow"), true},
+		{[]string{"old-tls"}, found("may-follow"), false},
 	} {
-		if why := (Server{Want: c.want, Outcome: check.Upgraded}).Judge(c.result); (why == "") != c.right {
+		if why := (Server{Want: c.want, Also: []string{"may-follow"}, Outcome: check.Upgraded}).Judge(c.result); (why == "") != c.right {
 			t.Errorf("want %q, %+v: %q", c.want, c.result, why)
 		}
 	}
