@@ -16,7 +16,8 @@ import (
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [HandshakeWrapper],
-// [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host].
+// [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host], and for
+// gateways [Splicer], [Identifier], [Apologizer], [Unspliceable].
 type Protocol interface {
 	Info() Info
 
@@ -60,6 +61,7 @@ type Info struct {
 	Unadvertised   bool   // whether there is TLS shows only when it is asked for (PostgreSQL, LDAP)
 	EagerClient    bool   // the ClientHello follows the request unprompted (MySQL)
 	SpeaksAfterTLS bool   // the server introduces itself again inside TLS (ManageSieve)
+	BoundGreeting  bool   // sign-in is bound to the greeting, even to one in clear: a gateway must show its backend's (MySQL's nonce, APOP)
 	HelloInTLS     bool   // offering TLS inside TLS is forbidden by Reference
 	ClearAfterTLS  bool   // Reference lets a session go on in clear after the end of TLS (LDAP)
 	Unordered      bool   // answers may come in another order than their questions

@@ -92,9 +92,10 @@ type Config struct {
 	// connections beyond that wait to be accepted. 0: 1000.
 	MaxPending int
 
-	// Bare makes a client stop at the end of the handshake: nothing is read or
-	// said inside TLS, not even what the protocol says there by itself. It is for
-	// tests that look at a server's first words.
+	// Bare makes either side stop at the end of the handshake, and a server in
+	// Mode None at once: nothing is read or said there, not even what the protocol
+	// says by itself. It is for tests that look at a server's first words, and for
+	// gateways, whose greeting is another server's.
 	Bare bool
 
 	// OnAsk, OnGoAhead and BeforeAsk are for tests; see WireConfig.

@@ -156,6 +156,9 @@ func newServer(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn
 func (c *Conn) server(ctx context.Context) (Stage, error) {
 	info := c.protocol.Info()
 	if c.config.Mode == None {
+		if c.config.Bare {
+			return StageCleartext, nil
+		}
 		return StageCleartext, c.serverCleartext(ctx, Offer{Mode: NoOffer})
 	}
 	if c.config.Mode == Required {
@@ -169,7 +172,7 @@ func (c *Conn) server(ctx context.Context) (Stage, error) {
 	if err := c.handshake(ctx, func(nc net.Conn) *tls.Conn { return tls.Server(nc, baseTLS(c.config, info)) }); err != nil {
 		return StageHandshake, err
 	}
-	if c.config.Mode != Implicit && !info.SpeaksAfterTLS {
+	if c.config.Bare || c.config.Mode != Implicit && !info.SpeaksAfterTLS {
 		return StageSession, nil
 	}
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Handshake)

@@ -21,7 +21,7 @@ type mysql struct{}
 func (mysql) Info() starttls.Info {
 	return starttls.Info{
 		Name: "mysql", Aliases: []string{"mariadb"}, Port: 3306, Title: "MySQL and MariaDB",
-		Reference: "MySQL client/server protocol, SSLRequest", ServerFirst: true, EagerClient: true, Binary: true,
+		Reference: "MySQL client/server protocol, SSLRequest", ServerFirst: true, EagerClient: true, BoundGreeting: true, Binary: true,
 	}
 }
 

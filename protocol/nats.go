@@ -19,7 +19,7 @@ type nats struct{}
 
 func (nats) Info() starttls.Info {
 	return starttls.Info{
-		Name: "nats", Port: 4222, Title: "NATS, messages", Reference: "NATS client protocol, INFO", ServerFirst: true, EagerClient: true,
+		Name: "nats", Port: 4222, Title: "NATS, messages", Reference: "NATS client protocol, INFO", ServerFirst: true, EagerClient: true, BoundGreeting: true,
 		Greeting: "INFO {\"max_payload\":1048576}\r\n",
 	}
 }

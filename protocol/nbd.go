@@ -144,8 +144,12 @@ func (p nbd) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (o
 		if option != nbdStartTLS && (offer.Mode == starttls.Hide || offer.Mode == starttls.Optional) {
 			return out, nil
 		}
-		if _, err := w.ReadN(flags); err != nil {
+		said, err := w.ReadN(flags)
+		if err != nil {
 			return out, err
+		}
+		if flags > 0 { // they are not said again inside TLS
+			out.Replay = []byte(nbdFlags[:3] + string([]byte{said[3] & 3}))
 		}
 		flags = 0
 		option, n, err := readNBDOption(w)

@@ -17,7 +17,7 @@ type telnet struct{}
 
 func (telnet) Info() starttls.Info {
 	return starttls.Info{
-		Name: "telnet", Port: 23, ImplicitTLS: 992, Title: "Telnet, terminals", Reference: "draft-altman-telnet-starttls-02", Binary: true,
+		Name: "telnet", Port: 23, ImplicitTLS: 992, Title: "Telnet, terminals", Reference: "draft-altman-telnet-starttls-02", Binary: true, ServerFirst: true,
 	}
 }
 

@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.org/starttls"
+)
+
+// session is one client's, from its connection to its end.
+type session struct {
+	*service
+	g       *Gateway
+	count   *counter
+	client  *conn
+	address netip.Addr // that it is counted for; not valid before that is known
+	began   time.Time
+	ctx     context.Context
+	timeout context.CancelFunc // ends ctx, which bounds all that comes before the relay
+	settled bool               // it is no longer counted among those before TLS
+
+	front, back *starttls.Conn
+	below       *conn // the backend's connection, below its TLS
+	dialled     time.Duration
+	data        dataPorts
+	relay       atomic.Pointer[relay]
+}
+
+var (
+	errHandshakeTime = errors.New("no TLS session within the time for that")
+	errDenied        = errors.New("this address may not connect")
+)
+
+// serve brings a client and a backend together. It returns as soon as they are
+// joined, or when that has failed.
+func (s *session) serve() {
+	err := s.identify()
+	if err == nil {
+		err = s.join()
+	}
+	s.timeout()
+	if err == nil {
+		s.g.joined(s)
+		s.relay.Load().start(func() { s.g.ended(s, nil) })
+		return
+	}
+	s.g.metrics.injected(s, err)
+	s.close()
+	s.g.ended(s, err)
+}
+
+// identify finds out who the client is, and whether it may connect.
+func (s *session) identify() error {
+	deadline, _ := s.ctx.Deadline()
+	s.client.SetDeadline(deadline)
+	if from, ok := addrOf(s.client.client); ok && within(s.proxyFrom, from) {
+		if err := readProxy(s.client); err != nil {
+			return err
+		}
+	}
+	ip, ok := addrOf(s.client.client)
+	if !ok { // a unix socket
+		return nil
+	}
+	if within(s.deny, ip) || len(s.allow) > 0 && !within(s.allow, ip) {
+		return errDenied
+	}
+	s.address = network64(ip)
+	return s.count.from(s.address, s.Limits)
+}
+
+func (s *session) close() {
+	for _, c := range []*starttls.Conn{s.front, s.back} {
+		if c != nil {
+			c.Close()
+		}
+	}
+	s.client.Close()
+	s.data.close()
+}
+
+// join brings both sides to the resume point, in the order that never lets a
+// byte from before TLS reach the backend: its session begins after the
+// handshake. Where its greeting binds the sign-in it is dialled before, and read
+// from, but not written to.
+func (s *session) join() error {
+	cfg := s.service.front
+	if err := s.detect(&cfg); err != nil {
+		return err
+	}
+	if s.info.BoundGreeting {
+		if err := s.open(nil); err != nil {
+			s.apologize()
+			return err
+		}
+		cfg.Hello = s.backendHello(s.back)
+	} else if s.hello != nil {
+		cfg.Hello = s.hello.get(s.ctx, s.service)
+	}
+	if err := s.accept(&cfg); err != nil {
+		return err
+	}
+	if s.back == nil {
+		if err := s.open(s.front.TLS()); err != nil {
+			s.apologize()
+			return err
+		}
+	}
+	return s.splice(&cfg)
+}
+
+// detect looks at the first byte where either form of TLS may come.
+func (s *session) detect(cfg *starttls.Config) error {
+	if s.Accept != "both" {
+		return nil
+	}
+	first, err := s.client.peek()
+	if err == nil && first == 0x16 {
+		cfg.Mode = starttls.Implicit
+	}
+	return err
+}
+
+func (s *session) accept(cfg *starttls.Config) error {
+	c, err := starttls.Server(s.ctx, s.client, s.p, cfg)
+	s.front = c
+	return err
+}
+
+func (s *session) open(client *tls.Conn) (err error) {
+	var state *tls.ConnectionState
+	if client != nil {
+		cs := client.ConnectionState()
+		state = &cs
+	}
+	start := time.Now()
+	s.back, s.below, err = s.dial(s.ctx, s.client.client, s.client.local, state)
+	s.dialled = time.Since(start)
+	if err != nil {
+		return &backendError{err}
+	}
+	return nil
+}
+
+// apologize says in the protocol's words that there is no service now.
+func (s *session) apologize() {
+	a, ok := s.p.(starttls.Apologizer)
+	if !ok {
+		return
+	}
+	var nc net.Conn = s.client
+	if s.front != nil {
+		nc = s.front
+	} else if s.service.front.Mode == starttls.Implicit {
+		return // nothing may be said before TLS
+	}
+	nc.SetDeadline(time.Now().Add(time.Second))
+	nc.Write(a.Unavailable())
+}
+
+// splice lets the protocol see to what is odd about it, greets the client if it
+// waits for that, and joins the two.
+func (s *session) splice(cfg *starttls.Config) error {
+	deadline, _ := s.ctx.Deadline()
+	s.front.SetDeadline(deadline)
+	s.back.SetDeadline(deadline)
+	cw, bw := s.front.Wire(s.ctx), s.back.Wire(s.ctx)
+	defer cw.Release()
+	defer bw.Release()
+	x := &starttls.Splice{Client: cw, Backend: bw, Hello: s.backendHello(s.back), Outcome: s.front.Outcome(), Data: s.openData,
+		HideAuth: s.front.TLS() == nil && s.Mode == "terminate"}
+	r := &relay{idle: s.Limits.Idle, linger: lingerTime}
+	if p, ok := s.p.(starttls.Splicer); ok {
+		var err error
+		if r.toBackend, r.toClient, err = p.Splice(x); err != nil {
+			return &backendError{err}
+		}
+	}
+	// The greeting is due where TLS came first, or none comes at all. A client in
+	// clear that has said its first command has had it.
+	if cfg.Mode == starttls.Implicit || cfg.Mode == starttls.None || s.front.TLS() != nil && s.info.SpeaksAfterTLS {
+		if _, err := s.p.Server(cw, x.Hello, starttls.Offer{Mode: starttls.NoOffer}); err != nil {
+			return err
+		}
+	}
+	r.client, r.backend = sideOf(s.front, s.client, cw), sideOf(s.back, s.below, bw)
+	s.relay.Store(r)
+	s.front.SetDeadline(time.Time{})
+	return s.back.SetDeadline(time.Time{})
+}
+
+// lingerTime is how long the second side may stay silent when the first has
+// nothing more to say.
+const lingerTime = 30 * time.Second
+
+// helloCache is what a backend lists for itself, asked for again every minute:
+// what a client sees in clear where TLS is optional.
+type helloCache struct {
+	mu    sync.Mutex
+	asked time.Time
+	hello starttls.Hello
+}
+
+const helloAge = time.Minute
+
+func (h *helloCache) get(ctx context.Context, s *service) starttls.Hello {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.asked) < helloAge {
+		return h.hello
+	}
+	h.asked = time.Now()
+	p, ok := s.p.(starttls.Prober)
+	if !ok {
+		return h.hello
+	}
+	c, _, err := s.dial(ctx, nil, nil, nil)
+	if err != nil {
+		return h.hello
+	}
+	defer c.Close()
+	w := c.Wire(ctx)
+	defer w.Release()
+	c.SetDeadline(h.asked.Add(s.Limits.Dial))
+	if hello, err := p.Probe(w); err == nil {
+		hello.Greeting = nil // each half makes its own
+		h.hello = hello
+	}
+	return h.hello
+}

@@ -1,0 +1,92 @@
+package protocol
+
+import (
+	"encoding/binary"
+
+	"example.org/starttls"
+)
+
+// mySplice is one direction of the sign-in, whose packets are numbered from the
+// greeting on: an SSLRequest that only one side has seen sets them one apart.
+type mySplice struct {
+	shift  byte                                 // to be added to the numbers
+	packet func(head [4]byte, body []byte) bool // reports whether the sign-in is over with it
+	raw    bool
+	held   []byte
+	out    []byte
+}
+
+const myMostSignIn = 1 << 20 // bytes of a packet of a sign-in
+
+// Splice keeps the numbers of the packets true until the sign-in is over, and
+// the flag for TLS in the client's answer: a backend in clear would wait for a
+// handshake. Behind TLS that it does not see, a backend asks for a password by
+// RSA where the plugin has that (caching_sha2_password).
+func (p mysql) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
+	apart := byte(0) // how far the client is ahead
+	if s.Client.Upgraded() {
+		apart++
+	}
+	if s.Backend.Upgraded() {
+		apart--
+	}
+	if apart == 0 {
+		return nil, nil, nil
+	}
+	first := true
+	up := &mySplice{shift: -apart}
+	up.packet = func(head [4]byte, body []byte) bool {
+		if first = first && len(body) >= 4; first {
+			flags := binary.LittleEndian.Uint32(body) &^ mySSL
+			if s.Backend.Upgraded() {
+				flags |= mySSL
+			}
+			binary.LittleEndian.PutUint32(body, flags)
+		}
+		first = false
+		return false
+	}
+	down := &mySplice{shift: apart, packet: func(_ [4]byte, body []byte) bool {
+		return len(body) > 0 && (body[0] == 0 || body[0] == 0xff) // OK or ERR
+	}}
+	return up.filter, down.filter, nil
+}
+
+func (f *mySplice) filter(b []byte) ([]byte, error) {
+	if f.raw {
+		return b, nil
+	}
+	f.held = append(f.held, b...)
+	f.out = f.out[:0]
+	for len(f.held) >= 4 {
+		head := [4]byte(f.held)
+		n := 4 + (int(head[0]) | int(head[1])<<8 | int(head[2])<<16)
+		// A command of the session is number 0 again: the sign-in is over.
+		if f.raw = head[3] == 0; f.raw {
+			break
+		}
+		if n > myMostSignIn {
+			return nil, &starttls.LimitError{What: "bytes of a packet of the sign-in", Limit: myMostSignIn}
+		}
+		if len(f.held) < n {
+			break
+		}
+		f.held[3] += f.shift
+		f.raw = f.packet(head, f.held[4:n])
+		f.out = append(f.out, f.held[:n]...)
+		f.held = f.held[n:]
+		if f.raw {
+			break
+		}
+	}
+	if f.raw {
+		f.out = append(f.out, f.held...)
+		f.held = nil
+	}
+	return f.out, nil
+}
+
+// Unavailable stands in the place of a greeting.
+func (mysql) Unavailable() []byte {
+	return myError(0, 1040, "#08004The service is not available now")
+}
