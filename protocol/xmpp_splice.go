@@ -10,6 +10,8 @@ import (
 // xmppSplice reads a server's stream, tag by tag.
 type xmppSplice struct {
 	held     []byte // the beginning of a tag
+	scanned  int    // of it, for its end
+	quote    byte   // that is open there
 	out      []byte
 	depth    int  // of elements
 	features bool // in those of the stream
@@ -55,7 +57,8 @@ func (f *xmppSplice) filter(b []byte) ([]byte, error) {
 		return b, nil
 	}
 	f.out = f.out[:0]
-	if len(f.held) > 0 {
+	grown := len(f.held) > 0 // b is ours to keep
+	if grown {
 		b = append(f.held, b...)
 		f.held = nil
 	}
@@ -68,14 +71,18 @@ func (f *xmppSplice) filter(b []byte) ([]byte, error) {
 		if b = b[open:]; len(b) == 0 {
 			break
 		}
-		end := tagEnd(b)
+		end := f.tagEnd(b)
 		if end < 0 {
 			if len(b) > xmlSize {
 				return nil, &starttls.LimitError{What: "bytes of an XML tag", Limit: xmlSize}
 			}
-			f.held = bytes.Clone(b)
+			f.held = b
+			if !grown {
+				f.held = bytes.Clone(b)
+			}
 			return f.out, nil
 		}
+		grown = false
 		f.tag(b[:end])
 		b = b[end:]
 	}
@@ -88,17 +95,22 @@ func (f *xmppSplice) keep(b []byte) {
 	}
 }
 
-// tagEnd is how long the tag is that b begins with; -1 if b ends before it.
-func tagEnd(b []byte) int {
-	for i := 0; ; {
-		n := bytes.IndexByte(b[i:], '>')
-		if n < 0 {
-			return -1
-		}
-		if i += n + 1; !quoteOpen(b[:i]) {
-			return i
+// tagEnd is how long the tag is that b begins with; -1 if b ends before it. What
+// was looked at once is not looked at again when more has come.
+func (f *xmppSplice) tagEnd(b []byte) int {
+	for i := f.scanned; i < len(b); i++ {
+		switch c := b[i]; {
+		case f.quote == 0 && c == '>':
+			f.scanned = 0
+			return i + 1
+		case f.quote == 0 && (c == '\'' || c == '"'):
+			f.quote = c
+		case c == f.quote:
+			f.quote = 0
 		}
 	}
+	f.scanned = len(b)
+	return -1
 }
 
 func (f *xmppSplice) tag(t []byte) {
