@@ -67,13 +67,3 @@ func startGate(t testing.TB, l gateway.Listener) *gate {
 	})
 	return g
 }
-
-// A mail goes by swaks through the gateway and a Postfix in clear.
-func TestGatewaySwaksToPostfix(t *testing.T) {
-	g := startGate(t, gateway.Listener{Protocol: "smtp", Backend: gateway.Backend{Address: sharedPostfix(t).NoTLS}})
-	out, err := runClient(t, "", nil, "swaks", "--server", "127.0.0.1", "-p", g.port(), "-tls", "--tls-verify", "--tls-ca-path", authority(t).File,
-		"--from", "a@example.test", "--to", mailUser, "--body", "250-STARTTLS\n250 STARTTLS\nEHLO x")
-	if err != nil || !strings.Contains(out, "Ok: queued") {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
