@@ -27,6 +27,7 @@ type conn struct {
 	buf  *[bufferSize]byte
 	r, n int   // unread: buf[r:n]
 	left int   // bytes of the TLS record under way
+	eof  bool  // the peer has closed its side, below TLS
 	err  error // of the read that try made
 
 	mu     sync.Mutex // of what follows
@@ -61,8 +62,8 @@ func (c *conn) fill() error {
 	}
 	err := c.err
 	c.release()
-	if err == nil {
-		err = io.EOF
+	if err == nil || errors.Is(err, io.EOF) {
+		c.eof, err = true, io.EOF
 	}
 	return err
 }
@@ -190,6 +191,13 @@ func (c *conn) whole(f func() error) error {
 	}
 	c.corked, c.held = false, nil
 	return err
+}
+
+// reset makes Close break off the connection instead of ending it.
+func (c *conn) reset() {
+	if t, ok := c.Conn.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
 }
 
 // CloseWrite tells the peer that nothing more will come.

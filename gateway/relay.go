@@ -106,7 +106,10 @@ type relay struct {
 	timer *time.Timer
 }
 
-var errIdle = errors.New("no byte in either direction for too long")
+var (
+	errIdle     = errors.New("no byte in either direction for too long")
+	errNoNotify = errors.New("TLS broke off without close_notify")
+)
 
 // start runs r; done is called when both connections are closed.
 func (r *relay) start(done func()) {
@@ -140,8 +143,8 @@ func (r *relay) again(in time.Duration) {
 
 // stop ends both sides at once.
 func (r *relay) stop(cause error) {
-	if cause != nil {
-		r.cause.CompareAndSwap(nil, &cause)
+	if cause != nil && r.cause.CompareAndSwap(nil, &cause) && r.backend.below != nil {
+		r.backend.below.reset() // what is cut off must not look complete
 	}
 	r.client.conn.Close()
 	r.backend.conn.Close()
@@ -164,6 +167,9 @@ func (r *relay) pump(from, to *end, filter starttls.Filter, count *atomic.Int64)
 	})
 	// Only what was ended in good order is passed on as an end: a TLS connection
 	// that breaks off without close_notify may have been cut by an attacker.
+	if errors.Is(err, io.EOF) && from.tls && from.below != nil && from.below.eof {
+		err = errNoNotify
+	}
 	if !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || to.closeWrite() != nil {
 		r.stop(unlessClosed(err))
 	}

@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"example.org/starttls/protocol"
+)
+
+// The example in docs/ is read without complaint, shows every key, and is in
+// order but for the files that it names.
+func TestExample(t *testing.T) {
+	b, err := os.ReadFile("../docs/gateway.toml")
+	must(t, err)
+	cfg, err := Parse(string(b))
+	must(t, err)
+	var all func(typ reflect.Type)
+	all = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Slice {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct {
+			return
+		}
+		for i := range typ.NumField() {
+			if key := typ.Field(i).Tag.Get("toml"); !strings.Contains(string(b), key) {
+				t.Errorf("the example does not show %q", key)
+			}
+			all(typ.Field(i).Type)
+		}
+	}
+	all(reflect.TypeFor[Config]())
+	ca := newPKI(t)
+	cfg.Certificates = ca.certificates()
+	for i := range cfg.Listeners {
+		if l := &cfg.Listeners[i]; l.ClientCA != "" {
+			l.ClientCA = ca.root
+		}
+	}
+	must(t, Check(cfg))
+}
+
+func TestBadConfig(t *testing.T) {
+	ca := newPKI(t)
+	ok := func(edit func(l *Listener)) Config {
+		l := Listener{Listen: []string{"127.0.0.1:0"}, Protocol: "imap", Certificates: ca.certificates(), Backend: Backend{Address: "127.0.0.1:1"}}
+		edit(&l)
+		return Config{Listeners: []Listener{l}}
+	}
+	if err := Check(ok(func(*Listener) {})); err != nil {
+		t.Fatal(err)
+	}
+	for want, edit := range map[string]func(l *Listener){
+		"listen is missing":          func(l *Listener) { l.Listen = nil },
+		"backend.address is missing": func(l *Listener) { l.Backend.Address = "" },
+		`no protocol is called "x"`:  func(l *Listener) { l.Protocol = "x" },
+		"RDP says again":             func(l *Listener) { l.Protocol = protocol.RDP.Info().Name },
+		"mode is":                    func(l *Listener) { l.Mode = "x" },
+		"tls is":                     func(l *Listener) { l.TLS = "x" },
+		"accept is":                  func(l *Listener) { l.Accept = "x" },
+		"whose server speaks first":  func(l *Listener) { l.Accept = "both" },
+		"no certificate":             func(l *Listener) { l.Certificates = nil },
+		"no such file":               func(l *Listener) { l.Certificates = []Certificate{{Cert: "/nowhere"}} },
+		"min_tls is":                 func(l *Listener) { l.MinTLS = "1.1" },
+		"client_cert is":             func(l *Listener) { l.ClientCert = "x" },
+		"client_cert needs":          func(l *Listener) { l.ClientCert = "required" },
+		"of no use without":          func(l *Listener) { l.ClientNames = []string{"x"} },
+		"is no network":              func(l *Listener) { l.Deny = []string{"x"} },
+		"is no range":                func(l *Listener) { l.PassivePorts = "9-1" },
+		"backend.tls is":             func(l *Listener) { l.Backend.TLS = "x" },
+		"backend.identify is":        func(l *Listener) { l.Backend.Identify = "x" },
+		"has no words for":           func(l *Listener) { l.Protocol, l.Backend.Identify = "ldap", "protocol" },
+		"of no use with backend.tls": func(l *Listener) { l.Backend.CA = ca.root },
+		"is not the SHA-256":         func(l *Listener) { l.Backend.TLS, l.Backend.Pins = "starttls", []string{"x"} },
+		"clients in clear from everywhere": func(l *Listener) {
+			l.Mode, l.Certificates, l.Listen = "originate", nil, []string{":143"}
+		},
+		"are for mode terminate": func(l *Listener) { l.Mode = "originate" },
+		"is there to add TLS":    func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "originate", nil, "none" },
+	} {
+		if err := Check(ok(edit)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("wanted %q, got %v", want, err)
+		}
+	}
+	twice := ok(func(*Listener) {})
+	twice.Listeners = append(twice.Listeners, twice.Listeners[0])
+	if err := Check(twice); err == nil || !strings.Contains(err.Error(), "is taken") {
+		t.Errorf("two of one name: %v", err)
+	}
+	public := ok(func(*Listener) {})
+	public.Status, public.Pprof = ":9219", true
+	if err := Check(public); err == nil || !strings.Contains(err.Error(), "pprof is for loopback") {
+		t.Errorf("pprof for everybody: %v", err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	for text, want := range map[string]string{
+		"drian = \"30s\"\n": `1: "drian" is no key here; is it "drain"?`,
+		"drain = 30 s\n":    "1: ",
+		"\n\n[[listener]]\nlisten = [\":1\"]\nprotcol = \"imap\"": `5: "listener.protcol" is no key here; is it "protocol"?`,
+		"[[listener]]\n[listener.limits]\nper_ip = 1":             `3: "listener.limits.per_ip" is no key here`,
+		"[[listener]]\n[listener.backend]\nadress = \"x\"":        `3: "listener.backend.adress" is no key here; is it "address"?`,
+		"[[listener]]\n[listener.limts]\nidle = \"1s\"":           `2: "listener.limts" is no key here; is it "limits"?`,
+		"[[listener]]\nlisten = 25\n":                             " ",
+	} {
+		if _, err := Parse(text); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: wanted %q, got %v", text, want, err)
+		}
+	}
+}
