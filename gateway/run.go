@@ -27,7 +27,7 @@ func (g *Gateway) Run(ctx context.Context, reread func() (Config, error)) error 
 	if err := g.Start(); err != nil {
 		return err
 	}
-	g.log.Info("ready", "listeners", len(g.cfg.Listeners))
+	g.log.Info("ready", "listeners", len(g.cfg.Listeners), "pid", os.Getpid())
 	tellReady()
 	var watching sync.WaitGroup
 	watch, stop := context.WithCancel(ctx)
