@@ -42,7 +42,7 @@ func (p imap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, e
 	if s.Hello.Greeting != nil {
 		s.Hello.Greeting = imapRewrite(s.Hello.Greeting)
 	}
-	f.up.line, f.down.line = f.said, f.replied
+	f.up.line, f.up.most, f.down.line, f.down.most = f.said, spliceCommand, f.replied, spliceReply
 	locked := func(l *lineFilter) starttls.Filter {
 		return func(b []byte) ([]byte, error) {
 			f.mu.Lock()

@@ -53,9 +53,7 @@ func (c *ldapCut) filter(b []byte) ([]byte, error) {
 		}
 		return b, nil
 	}
-	if c.out = c.out[:0]; cap(c.out) > ldapLook {
-		c.out = nil
-	}
+	c.out = nil
 	c.held = append(c.held, b...)
 	for len(c.held) > 0 {
 		if c.skip != 0 {

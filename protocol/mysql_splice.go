@@ -57,7 +57,7 @@ func (f *mySplice) filter(b []byte) ([]byte, error) {
 		return b, nil
 	}
 	f.held = append(f.held, b...)
-	f.out = f.out[:0]
+	f.out = nil
 	for len(f.held) >= 4 {
 		head := [4]byte(f.held)
 		n := 4 + (int(head[0]) | int(head[1])<<8 | int(head[2])<<16)

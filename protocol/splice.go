@@ -14,14 +14,17 @@ import (
 // on. See starttls.Splicer.
 
 const (
-	spliceLine  = 64 << 10 // bytes of a line that is looked at; a longer one is passed on unread
-	spliceQueue = 10000    // commands under way
+	spliceCommand = 64 << 10 // bytes of a client's line; a longer one ends the session
+	spliceReply   = 8 << 10  // bytes of a server's line that is looked at; a longer one is passed on unread
+	spliceQueue   = 10000    // commands under way
+	spliceKeep    = 4 << 10  // bytes of a buffer that an idle session may keep
 )
 
 // lineFilter cuts what passes into lines and shows each to line, which returns
 // what is passed on in its place. What is passed on unchanged is not copied.
 type lineFilter struct {
 	line func(line []byte) ([]byte, error)
+	most int     // bytes of a line that are held; of a client's it may not have more
 	skip int     // bytes to be passed on unread: a literal, a chunk; -1: all that comes
 	body *dotEnd // a body ended by a dot is under way
 	held []byte  // the beginning of a line
@@ -30,9 +33,14 @@ type lineFilter struct {
 }
 
 func (f *lineFilter) filter(b []byte) ([]byte, error) {
-	if cap(f.out) > 4096 { // what one busy moment needed is not kept for an idle one
+	out, err := f.cut(b)
+	if cap(f.out) > spliceKeep { // what one busy moment needed is not kept for an idle one
 		f.out = nil
 	}
+	return out, err
+}
+
+func (f *lineFilter) cut(b []byte) ([]byte, error) {
 	f.out = f.out[:0]
 	if len(f.held) > 0 && (f.skip != 0 || f.body != nil) { // what was held turns out to be no line
 		b, f.held = append(f.held, b...), nil
@@ -47,15 +55,19 @@ func (f *lineFilter) filter(b []byte) ([]byte, error) {
 		}
 		end := bytes.IndexByte(b[at:], '\n') + 1
 		if end == 0 {
-			if len(f.held)+len(b)-at > spliceLine {
+			if n := len(f.held) + len(b) - at; n > f.most {
+				if f.most >= spliceCommand {
+					return nil, &starttls.LimitError{What: "bytes of a command", Limit: f.most}
+				}
 				f.long = true
-				f.out = append(append(f.out, b[done:at]...), f.held...)
-				f.held, done = nil, at
+				if len(f.held) > 0 {
+					f.out = append(append(f.out, b[done:at]...), f.held...)
+					f.held, done = nil, at
+				}
 				continue
 			}
 			f.held = append(f.held, b[at:]...)
-			f.out = append(f.out, b[done:at]...)
-			return f.out, nil
+			return f.passed(b[done:at]), nil
 		}
 		line := b[at : at+end]
 		if len(f.held) > 0 {
@@ -74,10 +86,16 @@ func (f *lineFilter) filter(b []byte) ([]byte, error) {
 		at += end
 		done = at
 	}
+	return f.passed(b[done:at]), nil
+}
+
+// passed is what has been put out and, behind it, b.
+func (f *lineFilter) passed(b []byte) []byte {
 	if len(f.out) == 0 {
-		return b[done:at], nil
+		return b
 	}
-	return append(f.out, b[done:at]...), nil
+	f.out = append(f.out, b...)
+	return f.out
 }
 
 // unread tells how many of the next bytes are no lines.
@@ -217,7 +235,7 @@ type exchange struct {
 func refuse(reply string) exchange { return exchange{instead: reply + "\r\n"} }
 
 func (d *lineSession) filters() (toBackend, toClient starttls.Filter) {
-	d.up.line, d.down.line = d.said, d.replied
+	d.up.line, d.up.most, d.down.line, d.down.most = d.said, spliceCommand, d.replied, spliceReply
 	locked := func(f *lineFilter) starttls.Filter {
 		return func(b []byte) ([]byte, error) {
 			d.mu.Lock()

@@ -56,7 +56,7 @@ func (f *xmppSplice) filter(b []byte) ([]byte, error) {
 	if f.raw {
 		return b, nil
 	}
-	f.out = f.out[:0]
+	f.out = nil
 	grown := len(f.held) > 0 // b is ours to keep
 	if grown {
 		b = append(f.held, b...)
