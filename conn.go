@@ -134,7 +134,7 @@ func (c *Conn) Wire(ctx context.Context) *Wire {
 func (c *Conn) wireConfig() WireConfig {
 	return WireConfig{
 		Side: c.side, ServerName: c.config.serverName(), LocalName: c.config.LocalName, Limits: c.config.Limits,
-		TLS: c.tls != nil, Upgraded: c.tls != nil && c.config.Mode != Implicit, Before: &c.before,
+		TLS: c.tls != nil, NoTranscript: c.config.NoTranscript, Upgraded: c.tls != nil && c.config.Mode != Implicit, Before: &c.before,
 	}
 }
 

@@ -98,6 +98,9 @@ type Config struct {
 	// gateways, whose greeting is another server's.
 	Bare bool
 
+	// NoTranscript keeps none, of which a server of many connections has no use.
+	NoTranscript bool
+
 	// OnAsk, OnGoAhead and BeforeAsk are for tests; see WireConfig.
 	OnAsk, OnGoAhead func(msg []byte) []Segment
 	BeforeAsk        func(w *Wire) error

@@ -64,7 +64,7 @@ func (s *session) openData(backend string, private bool) (*net.TCPAddr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if host, ok := addrOf(s.back.RemoteAddr()); ok && host != to.Addr().Unmap() {
+	if host, ok := addrOf(s.below.RemoteAddr()); ok && host != to.Addr().Unmap() {
 		return nil, fmt.Errorf("the backend names %s, which is another host", to.Addr())
 	}
 	local, ok := s.client.Conn.LocalAddr().(*net.TCPAddr)
@@ -133,7 +133,7 @@ func (s *session) dataEnds(nc net.Conn, to string, private bool) (client, backen
 	cb, bb := newConn(nc), newConn(bc)
 	client, err = handshake(cb, private, func() *tls.Conn { return tls.Server(cb, s.service.front.TLS) })
 	if err == nil {
-		backend, err = handshake(bb, s.back.TLS() != nil, func() *tls.Conn {
+		backend, err = handshake(bb, s.known.backend != nil, func() *tls.Conn {
 			cfg := s.service.back.TLS.Clone()
 			if host, _, err := net.SplitHostPort(s.Backend.Address); err == nil {
 				cfg.ServerName = or(cfg.ServerName, host)

@@ -54,12 +54,12 @@ func newMetrics() *metrics {
 
 func (m *metrics) joined(s *session) {
 	m.sessions.WithLabelValues(s.Name).Inc()
-	t := s.front.Timings()
+	t := s.known.times
 	m.seconds.WithLabelValues(s.Name, "clear").Observe(t.Cleartext.Seconds())
 	m.seconds.WithLabelValues(s.Name, "handshake").Observe(t.Handshake.Seconds())
-	m.seconds.WithLabelValues(s.Name, "backend").Observe(s.dialled.Seconds())
-	m.handshake(s.Name, "client", s.front.TLS())
-	m.handshake(s.Name, "backend", s.back.TLS())
+	m.seconds.WithLabelValues(s.Name, "backend").Observe(s.known.dialled.Seconds())
+	m.handshake(s.Name, "client", s.known.client)
+	m.handshake(s.Name, "backend", s.known.backend)
 }
 
 func (m *metrics) handshake(name, side string, c *tls.Conn) {

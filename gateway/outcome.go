@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -84,22 +85,21 @@ func (g *Gateway) ended(s *session, err error) {
 	if how == "injected" || how == "backend" {
 		level = slog.LevelWarn
 	}
-	s.log.LogAttrs(s.ctx, level, "connection", s.attrs(how, err)...)
+	s.log.LogAttrs(context.Background(), level, "connection", s.attrs(how, err)...)
 	g.running.Done()
 }
 
 // attrs is what the log says of a session.
 func (s *session) attrs(how string, err error) []slog.Attr {
 	out := []slog.Attr{slog.String("outcome", how), slog.String("client", s.client.client.String()), slog.Float64("seconds", time.Since(s.began).Seconds())}
-	if s.front != nil {
-		if t := s.front.TLS(); t != nil {
-			out = append(out, tlsAttrs(t.ConnectionState())...)
-		}
-		x := s.front.Timings()
+	if s.known.client != nil {
+		out = append(out, tlsAttrs(s.known.client.ConnectionState())...)
+	}
+	if x := s.known.times; x != (starttls.Timings{}) {
 		out = append(out, slog.Float64("clear_ms", ms(x.Cleartext)), slog.Float64("handshake_ms", ms(x.Handshake)))
 	}
-	if s.back != nil {
-		out = append(out, slog.Float64("backend_ms", ms(s.dialled)), slog.String("backend_level", s.back.Level().String()))
+	if s.known.dialled > 0 {
+		out = append(out, slog.Float64("backend_ms", ms(s.known.dialled)), slog.String("backend_level", s.known.level.String()))
 	}
 	if r := s.relay.Load(); r != nil {
 		out = append(out, slog.Int64("bytes_up", r.up.Load()), slog.Int64("bytes_down", r.down.Load()))

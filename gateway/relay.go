@@ -14,17 +14,24 @@ import (
 
 // end is one side of a relay, at the resume point.
 type end struct {
-	conn  net.Conn // a *starttls.Conn, or what TLS was put on for a data connection
+	conn  net.Conn // TLS, or the socket; on a rare connection the *starttls.Conn
 	below *conn    // the connection below it; nil if it is not to be had
 	tls   bool
 	first []byte // read by now, and not passed on
 }
 
 // sideOf makes an end of a connection and of a wire over it, whose life ends.
+// Where nothing stands between, it holds on to TLS or to the socket alone: what
+// else is known of the connection need not be kept for the length of a session.
 func sideOf(c *starttls.Conn, below *conn, w *starttls.Wire) *end {
 	e := &end{conn: c, below: below, tls: c.TLS() != nil, first: w.Ahead()}
 	w.Release()
-	if !e.tls && c.NetConn() != net.Conn(below) {
+	switch {
+	case e.tls && c.Conn == net.Conn(c.TLS()):
+		e.conn = c.TLS()
+	case !e.tls && c.Conn == net.Conn(below):
+		e.conn = below
+	case !e.tls:
 		e.below = nil // bytes read ahead stand before it
 	}
 	return e

@@ -165,7 +165,7 @@ func (s *service) server() (c starttls.Config, err error) {
 			return c, err
 		}
 	}
-	c.Bare = true
+	c.Bare, c.NoTranscript = true, true
 	c.Limits = starttls.Limits{Line: s.Limits.Line, Lines: s.Limits.Commands, Bytes: s.Limits.Bytes, Errors: s.Limits.Refused, Packet: s.Limits.Bytes}
 	c.Timeouts = starttls.Timeouts{Cleartext: s.Limits.Handshake, Handshake: s.Limits.Handshake}
 	return c, nil
@@ -197,7 +197,7 @@ func (s *service) backend(def starttls.Mode) (err error) {
 	default:
 		return fmt.Errorf("backend.identify is proxy-v1, proxy-v2 or protocol, not %q", b.Identify)
 	}
-	s.back.Mode = mode
+	s.back.Mode, s.back.NoTranscript = mode, true
 	s.back.ServerName = b.ServerName
 	s.back.LocalName = s.front.ServerName
 	s.back.Timeouts = starttls.Timeouts{Dial: s.Limits.Dial, Cleartext: s.Limits.Handshake, Handshake: s.Limits.Handshake}

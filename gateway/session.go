@@ -25,11 +25,19 @@ type session struct {
 	timeout context.CancelFunc // ends ctx, which bounds all that comes before the relay
 	settled bool               // it is no longer counted among those before TLS
 
-	front, back *starttls.Conn
-	below       *conn // the backend's connection, below its TLS
-	dialled     time.Duration
+	front, back *starttls.Conn // until the two are joined
+	below       *conn          // the backend's connection, below its TLS
+	known       facts
 	data        dataPorts
 	relay       atomic.Pointer[relay]
+}
+
+// facts are what is told of a session when it is over.
+type facts struct {
+	client, backend *tls.Conn // nil: in clear
+	times           starttls.Timings
+	dialled         time.Duration
+	level           starttls.Level // of the backend's connection
 }
 
 var (
@@ -46,6 +54,7 @@ func (s *session) serve() {
 	}
 	s.timeout()
 	if err == nil {
+		s.front, s.back, s.ctx = nil, nil, s.g.base
 		s.g.joined(s)
 		s.relay.Load().start(func() { s.g.ended(s, nil) })
 		return
@@ -75,11 +84,13 @@ func (s *session) identify() error {
 	return s.count.from(s.address, s.Limits)
 }
 
+// close ends all connections. Those of a relay it has closed itself.
 func (s *session) close() {
-	for _, c := range []*starttls.Conn{s.front, s.back} {
-		if c != nil {
-			c.Close()
-		}
+	if s.front != nil {
+		s.front.Close()
+	}
+	if s.back != nil {
+		s.back.Close()
 	}
 	s.client.Close()
 	s.data.close()
@@ -129,7 +140,9 @@ func (s *session) detect(cfg *starttls.Config) error {
 
 func (s *session) accept(cfg *starttls.Config) error {
 	c, err := starttls.Server(s.ctx, s.client, s.p, cfg)
-	s.front = c
+	if s.front = c; err == nil {
+		s.known.client, s.known.times = c.TLS(), c.Timings()
+	}
 	return err
 }
 
@@ -141,10 +154,11 @@ func (s *session) open(client *tls.Conn) (err error) {
 	}
 	start := time.Now()
 	s.back, s.below, err = s.dial(s.ctx, s.client.client, s.client.local, state)
-	s.dialled = time.Since(start)
+	s.known.dialled = time.Since(start)
 	if err != nil {
 		return &backendError{err}
 	}
+	s.known.backend, s.known.level = s.back.TLS(), s.back.Level()
 	return nil
 }
 

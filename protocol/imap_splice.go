@@ -38,7 +38,7 @@ func (p imap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, e
 	if bytes.HasPrefix(bytes.ToUpper(s.Hello.Greeting), []byte("* PREAUTH")) {
 		return nil, nil, starttls.ErrAlreadyAuthenticated
 	}
-	f := &imapSplice{literal: -1, refused: map[string]bool{}}
+	f := &imapSplice{literal: -1}
 	if s.Hello.Greeting != nil {
 		s.Hello.Greeting = imapRewrite(s.Hello.Greeting)
 	}
@@ -83,6 +83,9 @@ func (f *imapSplice) said(line []byte) ([]byte, error) {
 	case name == "STARTTLS":
 		if literal || len(f.refused) >= imapRefusedMost {
 			return nil, &starttls.LimitError{What: "refused commands", Limit: imapRefusedMost}
+		}
+		if f.refused == nil {
+			f.refused = map[string]bool{}
 		}
 		f.refused[tag] = true
 		return []byte(tag + " NOOP\r\n"), nil
