@@ -17,7 +17,8 @@ import (
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [HandshakeWrapper],
 // [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host], and for
-// gateways [Splicer], [Identifier], [Apologizer], [Unspliceable].
+// gateways [Splicer], [Identifier], [Apologizer], [Unspliceable],
+// [RequestBound].
 type Protocol interface {
 	Info() Info
 

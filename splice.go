@@ -52,3 +52,10 @@ type Apologizer interface {
 type Unspliceable interface {
 	Unspliceable() string
 }
+
+// A RequestBound protocol has in its request for TLS what only the client can
+// say, so that a gateway can not ask a backend for TLS before the client has
+// spoken. It says why in a sentence.
+type RequestBound interface {
+	RequestBound() string
+}

@@ -183,6 +183,9 @@ func (s *service) backend(def starttls.Mode) (err error) {
 	case mode == starttls.None && (b.CA != "" || len(b.Pins) > 0 || b.Cert != ""):
 		return errors.New("backend.ca, pins and cert are of no use with backend.tls = none")
 	}
+	if r, ok := s.p.(starttls.RequestBound); ok && mode == starttls.Required {
+		return fmt.Errorf("a gateway can not ask %s for TLS: %s", s.info.Name, r.RequestBound())
+	}
 	if mode != starttls.None {
 		if s.back.TLS, err = backTLS(b); err != nil {
 			return err

@@ -23,25 +23,15 @@ const myMostSignIn = 1 << 20 // bytes of a packet of a sign-in
 // handshake. Behind TLS that it does not see, a backend asks for a password by
 // RSA where the plugin has that (caching_sha2_password).
 func (p mysql) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
-	apart := byte(0) // how far the client is ahead
-	if s.Client.Upgraded() {
-		apart++
-	}
-	if s.Backend.Upgraded() {
-		apart--
-	}
-	if apart == 0 {
+	if !s.Client.Upgraded() {
 		return nil, nil, nil
 	}
+	const apart = 1 // the client is ahead by its SSLRequest
 	first := true
-	up := &mySplice{shift: -apart}
+	up := &mySplice{shift: 256 - apart}
 	up.packet = func(head [4]byte, body []byte) bool {
 		if first = first && len(body) >= 4; first {
-			flags := binary.LittleEndian.Uint32(body) &^ mySSL
-			if s.Backend.Upgraded() {
-				flags |= mySSL
-			}
-			binary.LittleEndian.PutUint32(body, flags)
+			binary.LittleEndian.PutUint32(body, binary.LittleEndian.Uint32(body)&^mySSL)
 		}
 		first = false
 		return false
@@ -84,6 +74,12 @@ func (f *mySplice) filter(b []byte) ([]byte, error) {
 		f.held = nil
 	}
 	return f.out, nil
+}
+
+// RequestBound says why: MariaDB reads the session's capabilities off the
+// SSLRequest and not off the answer that follows it inside TLS.
+func (mysql) RequestBound() string {
+	return "the request for TLS names the capabilities that the client's session will have"
 }
 
 // Unavailable stands in the place of a greeting.

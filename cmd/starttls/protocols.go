@@ -22,6 +22,8 @@ type protocolEntry struct {
 	Client    bool     `json:"client"`
 	Server    bool     `json:"server"`
 	Probe     bool     `json:"probe"`
+	Gateway   bool     `json:"gateway"` // its TLS can be ended by a gateway
+	WhyNot    string   `json:"no_gateway_because,omitempty"`
 	Title     string   `json:"title"`
 	Reference string   `json:"reference"`
 }
@@ -37,7 +39,11 @@ func newProtocols(a *app) *cobra.Command {
 			for _, p := range protocol.All() {
 				i := p.Info()
 				_, probe := p.(starttls.Prober)
-				list = append(list, protocolEntry{i.Name, append([]string{}, i.Aliases...), i.Port, i.ImplicitTLS, true, true, probe, i.Title, i.Reference})
+				why := ""
+				if u, ok := p.(starttls.Unspliceable); ok {
+					why = u.Unspliceable()
+				}
+				list = append(list, protocolEntry{i.Name, append([]string{}, i.Aliases...), i.Port, i.ImplicitTLS, true, true, probe, why == "", why, i.Title, i.Reference})
 			}
 			switch format {
 			case "json":
@@ -59,9 +65,13 @@ func newProtocols(a *app) *cobra.Command {
 
 func (a *app) protocolTable(list []protocolEntry) error {
 	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SCHEME\tPORT\tIMPLICIT TLS\tWHAT IT IS\tSPECIFICATION")
+	fmt.Fprintln(t, "SCHEME\tPORT\tIMPLICIT TLS\tGATEWAY\tWHAT IT IS\tSPECIFICATION")
 	for _, p := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", p.Name, orDash(p.Port), orDash(p.Implicit), p.Title, p.Reference)
+		gateway := "yes"
+		if !p.Gateway {
+			gateway = "no"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, orDash(p.Port), orDash(p.Implicit), gateway, p.Title, p.Reference)
 	}
 	return t.Flush()
 }

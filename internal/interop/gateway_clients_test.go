@@ -270,7 +270,6 @@ func TestGatewayOriginates(t *testing.T) {
 		"sieve":              {"sieve", gateway.Backend{Address: sharedDovecot(t).Sieve, CA: ca, ServerName: serverName}, true},
 		"ldap":               {"ldap", gateway.Backend{Address: sharedSlapd(t).LDAP, CA: ca, ServerName: serverName}, true},
 		"postgresql":         {"postgresql", gateway.Backend{Address: sharedPostgres(t).Postgres, CA: ca, ServerName: serverName}, true},
-		"mysql":              {"mysql", gateway.Backend{Address: sharedMariaDB(t).MySQL, CA: ca, ServerName: serverName}, true},
 		"xmpp-client":        {"xmpp-client", gateway.Backend{Address: sharedProsody(t).C2S, CA: ca, ServerName: domain}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
