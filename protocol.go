@@ -16,9 +16,9 @@ import (
 // [Client], [Server] or [NewListener]. Implementations hold no connection state
 // and are safe for concurrent use. What is odd about a protocol is one of the
 // optional interfaces below, found by type assertion: [HandshakeWrapper],
-// [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host], and for
-// gateways [Splicer], [Identifier], [Apologizer], [Unspliceable],
-// [RequestBound].
+// [Settler], [Prober], [Authenticator], [Injector], [Tester], [Host]; for the
+// lab [Mover], and for gateways [Splicer], [Identifier], [Apologizer],
+// [Unspliceable], [RequestBound].
 type Protocol interface {
 	Info() Info
 
@@ -245,6 +245,33 @@ func (s Sink) Tell(l Leak) {
 	if s != nil {
 		s(l)
 	}
+}
+
+// A Mover has lies to tell to clients in the words of its protocol, for tests of
+// clients: what anybody on the path could say in the server's place.
+type Mover interface {
+	// Moves gives them. trap is an address, host and port, at which no careful
+	// client turns up: where referrals lead.
+	Moves(trap string) []Move
+}
+
+// Move is one lie of a server. It is told by the protocol's own halves, which
+// offer TLS without insisting on it; a zero field leaves them as they are.
+type Move struct {
+	ID    string // lab's catalogue has the words for it
+	Hide  bool   // no TLS is offered
+	Hello Hello  // Greeting and Caps, if not nil, take the place of the usual ones
+	// GoAhead, if not nil, gives what is said in the place of the consent to TLS,
+	// msg; heard is the request.
+	GoAhead func(heard, msg []byte) []byte
+	// Reply, if not nil, gives what is said in the place of each other message;
+	// heard is what the client has said since the last, tls where that was.
+	Reply func(tls bool, heard, said []byte) []byte
+	// Withhold keeps the first answer inside TLS back for a while: a client that
+	// goes on without it has taken something said in clear for it.
+	Withhold bool
+	// Canary is a word that the client can only know from the lie.
+	Canary string
 }
 
 // Side is one end of a connection.

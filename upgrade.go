@@ -257,8 +257,18 @@ func (c *Conn) clientTLS(info Info) *tls.Config {
 	if t.ClientSessionCache != nil {
 		t.ClientSessionCache = scopedCache{t.ClientSessionCache, info.Name + " " + remote(c.Conn) + " "}
 	}
-	if c.config.Mode == Opportunistic && !t.InsecureSkipVerify {
+	switch {
+	case t.InsecureSkipVerify:
+	case c.config.Mode == Opportunistic:
 		c.verifyLater(t)
+	default:
+		next := t.VerifyConnection
+		t.VerifyConnection = func(s tls.ConnectionState) error {
+			if err := checkStaple(s); err != nil || next == nil {
+				return err
+			}
+			return next(s)
+		}
 	}
 	return t
 }
@@ -320,8 +330,10 @@ func verify(s tls.ConnectionState, t *tls.Config) error {
 	for _, cert := range s.PeerCertificates[1:] {
 		opts.Intermediates.AddCert(cert)
 	}
-	_, err := s.PeerCertificates[0].Verify(opts)
-	return err
+	if _, err := s.PeerCertificates[0].Verify(opts); err != nil {
+		return err
+	}
+	return checkStaple(s)
 }
 
 // scopedCache keeps sessions of different services of one name apart: a ticket

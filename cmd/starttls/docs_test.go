@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
 
@@ -25,15 +26,12 @@ func TestPageOfEachCommand(t *testing.T) {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" || c.Name() == "version" {
 			continue
 		}
-		c.InheritedFlags() // makes --help part of it, as running it does
-		var b bytes.Buffer
-		c.DisableAutoGenTag = true
-		if err := doc.GenMarkdownCustom(c, &b, func(s string) string { return "../README.md" }); err != nil {
-			t.Fatal(err)
+		page := pageOf(t, c, "# starttls "+c.Name())
+		for _, sub := range c.Commands() {
+			if sub.Name() != "help" {
+				page += "\n" + pageOf(t, sub, "## starttls "+c.Name()+" "+sub.Name())
+			}
 		}
-		page, _, _ := strings.Cut(b.String(), "### SEE ALSO")
-		page = strings.Replace(page, "## starttls "+c.Name(), "# starttls "+c.Name(), 1)
-		page = strings.TrimSpace(page) + "\n"
 		file := filepath.Join("..", "..", "docs", c.Name()+".md")
 		if *update {
 			if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
@@ -46,6 +44,19 @@ func TestPageOfEachCommand(t *testing.T) {
 			t.Errorf("%s is out of step (%v); run: go test ./cmd/starttls -update", file, err)
 		}
 	}
+}
+
+// pageOf is the help text of one command under a title.
+func pageOf(t *testing.T, c *cobra.Command, title string) string {
+	c.InheritedFlags() // makes --help part of it, as running it does
+	c.DisableAutoGenTag = true
+	var b bytes.Buffer
+	if err := doc.GenMarkdownCustom(c, &b, func(s string) string { return "../README.md" }); err != nil {
+		t.Fatal(err)
+	}
+	page, _, _ := strings.Cut(b.String(), "### SEE ALSO")
+	_, page, _ = strings.Cut(page, "\n")
+	return title + "\n" + strings.TrimRight(page, "\n") + "\n"
 }
 
 // The man pages are written here, and not by the command, which would be slower

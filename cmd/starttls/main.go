@@ -88,6 +88,6 @@ with TLS: imap://, imaps://.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newCheck(a), newConnect(a), newSend(a), newDemo(a), newGateway(a), newProtocols(a), newVersion(a))
+	root.AddCommand(newCheck(a), newConnect(a), newSend(a), newDemo(a), newGateway(a), newLab(a), newProtocols(a), newVersion(a))
 	return root
 }

@@ -71,6 +71,14 @@ func (ca *CA) PEM() []byte {
 // key of its own. edit, if not nil, changes the template before it is signed;
 // by default the certificate is valid from an hour ago for 23 hours.
 func (ca *CA) Issue(edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
+	cert, err := issue(ca.Certificate, ca.key, edit, names...)
+	cert.Certificate = append(cert.Certificate, ca.Certificate.Raw)
+	return cert, err
+}
+
+// issue makes a certificate for names, signed by parent's key; without a parent,
+// by its own.
+func issue(parent *x509.Certificate, signer crypto.Signer, edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -99,12 +107,39 @@ func (ca *CA) IssueFor(key crypto.Signer, edit func(*x509.Certificate), names ..
 	if edit != nil {
 		edit(t)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, t, ca.Certificate, key.Public(), ca.key)
+	if parent == nil {
+		parent, signer = t, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signer)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	leaf, err := x509.ParseCertificate(der)
-	return tls.Certificate{Certificate: [][]byte{der, ca.Certificate.Raw}, PrivateKey: key, Leaf: leaf}, err
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
+}
+
+// SelfSigned makes a certificate for names that no authority has signed.
+func (*CA) SelfSigned(names ...string) (tls.Certificate, error) {
+	return issue(nil, nil, nil, names...)
+}
+
+// IssueByLeaf makes a certificate for names that a certificate of ca has signed
+// which is no authority's itself: no chain to trust (RFC 5280, section 4.2.1.9).
+func (ca *CA) IssueByLeaf(names ...string) (tls.Certificate, error) {
+	leaf, err := ca.Issue(nil, "leaf.example.test")
+	if err != nil {
+		return leaf, err
+	}
+	cert, err := issue(leaf.Leaf, leaf.PrivateKey.(crypto.Signer), nil, names...)
+	cert.Certificate = append(cert.Certificate, leaf.Certificate...)
+	return cert, err
+}
+
+// Revoked makes ca's response (OCSP, RFC 6960) that says so of cert.
+func (ca *CA) Revoked(cert *x509.Certificate) ([]byte, error) {
+	now := time.Now().UTC()
+	return ocsp.CreateResponse(ca.Certificate, ca.Certificate, ocsp.Response{Status: ocsp.Revoked, SerialNumber: cert.SerialNumber,
+		RevokedAt: now.Add(-time.Hour), RevocationReason: ocsp.KeyCompromise, ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(24 * time.Hour)}, ca.key)
 }
 
 // Staple makes an OCSP response about a certificate that ca issued; edit, if not

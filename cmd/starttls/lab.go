@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"example.org/starttls"
+	"example.org/starttls/lab"
+	"example.org/starttls/protocol"
+
+	"github.com/spf13/cobra"
+)
+
+func newLab(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "lab",
+		Short: "Test whether a client falls for a server that lies",
+		Args:  cobra.NoArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newLabRun(a), newLabList(a))
+	return c
+}
+
+// parseProtocols reads a list of protocols' names.
+func parseProtocols(list []string) ([]starttls.Protocol, error) {
+	var out []starttls.Protocol
+	for _, name := range list {
+		p, implicit, err := protocol.Lookup(strings.TrimSpace(name))
+		if err != nil || implicit {
+			return nil, usagef(`"starttls protocols" lists them`, "--protocol: no protocol is called %q", name)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// parseCases checks a list of cases' names.
+func parseCases(list []string) error {
+	for _, id := range list {
+		if _, err := lab.Lookup(id); err != nil {
+			return usagef(`"starttls lab list" lists them`, "--case: %v", err)
+		}
+	}
+	return nil
+}
+
+// mayListen refuses other addresses than loopback to who does not say that the
+// network is his.
+func mayListen(address string, own bool) error {
+	ip := net.ParseIP(address)
+	switch {
+	case ip == nil:
+		return usagef("as in --listen 127.0.0.1", "--listen %q is no address", address)
+	case !ip.IsLoopback() && !own:
+		return usagef("add --i-own-this-network if you may have clients there lied to", "--listen %s is not loopback", address)
+	}
+	return nil
+}
+
+func newLabList(a *app) *cobra.Command {
+	var names []string
+	var matrix bool
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the cases, what each does and what it stands for",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			protocols, err := parseProtocols(names)
+			if err != nil {
+				return err
+			}
+			if protocols == nil {
+				protocols = protocol.All()
+			}
+			if matrix {
+				return a.labMatrix(protocols)
+			}
+			t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			for _, x := range lab.Catalogue() {
+				if !slices.ContainsFunc(protocols, func(p starttls.Protocol) bool { return x.Why(p) == "" }) {
+					continue
+				}
+				fmt.Fprintf(t, "%s\tThe server %s.\t%s\n", x.ID, x.Does, cmp.Or(strings.Join(x.References, ", "), "-"))
+			}
+			return t.Flush()
+		},
+	}
+	c.Flags().StringSliceVar(&names, "protocol", nil, "only cases of these `PROTOCOLS`")
+	c.Flags().BoolVar(&matrix, "matrix", false, "print protocol by case: yes, or why not")
+	return c
+}
+
+func (a *app) labMatrix(protocols []starttls.Protocol) error {
+	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, p := range protocols {
+		for _, x := range lab.Catalogue() {
+			fmt.Fprintf(t, "%s\t%s\t%s\n", p.Info().Name, x.ID, cmp.Or(x.Why(p), "yes"))
+		}
+	}
+	return t.Flush()
+}
