@@ -270,8 +270,8 @@ type Move struct {
 	// Withhold keeps the first answer inside TLS back for a while: a client that
 	// goes on without it has taken something said in clear for it.
 	Withhold bool
-	// Canary is a word that the client can only know from the lie.
-	Canary string
+	// Tells are words that the client says inside TLS only if it fell for it.
+	Tells []string
 }
 
 // Side is one end of a connection.

@@ -60,7 +60,7 @@ func (c Case) of(p starttls.Protocol, trap string) (Case, string) {
 		for _, move := range m.Moves(trap) {
 			if move.ID == c.ID {
 				c.lies = []lie{moved(move)}
-				c.injects = c.injects || move.Withhold || move.Canary != ""
+				c.injects = c.injects || move.Withhold || len(move.Tells) > 0
 				return c, ""
 			}
 		}
@@ -76,7 +76,7 @@ func (c Case) of(p starttls.Protocol, trap string) (Case, string) {
 
 // moved makes a lie of a protocol's move.
 func moved(m starttls.Move) lie {
-	l := lie{mode: starttls.Optional, withhold: m.Withhold, canary: m.Canary, hello: func(h *starttls.Hello) {
+	l := lie{mode: starttls.Optional, withhold: m.Withhold, tells: m.Tells, hello: func(h *starttls.Hello) {
 		if m.Hello.Greeting != nil {
 			h.Greeting = m.Hello.Greeting
 		}

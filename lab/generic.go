@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/starttls"
@@ -113,9 +114,9 @@ var injecting = []Case{
 	{ID: "inject-resp", Number: 27, Title: "answers are put behind the consent", Does: "says, in the segment of its consent, what it will be asked for inside TLS, and then keeps that answer back: a client that goes on has taken the one in clear",
 		References: []string{"CVE-2021-38371", "CVE-2020-15685", "CVE-2020-14954", "CVE-2021-23222", "CVE-2026-41319"}, injects: true, not: needsGoAhead,
 		lies: []lie{{mode: starttls.Optional, withhold: true, goAhead: func(r *rehearsal, q request) []starttls.Segment { return whole(q.consent, r.answers) }}}},
-	{ID: "inject-resp-partial", Number: 28, Title: "a piece of a line is put behind the consent", Does: "says, in the segment of its consent, the beginning of a line that would be glued to the first one inside TLS",
+	{ID: "inject-resp-partial", Number: 28, Title: "a piece of a line is put behind the consent", Does: "says, in the segment of its consent, the beginning of a line, and is honest inside TLS: a client that gets nowhere there has glued the two",
 		References: []string{"RFC 3207 section 4.2"}, injects: true, not: needsGoAhead,
-		lies: []lie{{mode: starttls.Optional, withhold: true, goAhead: func(r *rehearsal, q request) []starttls.Segment {
+		lies: []lie{{mode: starttls.Optional, glues: true, goAhead: func(r *rehearsal, q request) []starttls.Segment {
 			return whole(q.consent, r.answers[:min(len(r.answers), 3)])
 		}}}},
 	{ID: "inject-resp-tls-refused", Number: 29, Title: "no, and the rest of a session in one segment", Does: "refuses TLS, and says in the same segment what it would be asked for next",
@@ -128,28 +129,25 @@ var injecting = []Case{
 // inside are the cases that show what a client does with what it learned in
 // clear, and with more than it can take.
 var inside = []Case{
-	{ID: "caps-lie-after", Number: 34, Title: "another list inside TLS", Does: "lists LOGIN alone for signing in before TLS, and PLAIN alone inside: a client that uses LOGIN has believed the list in clear",
-		References: []string{"RFC 3207 section 4.2", "RFC 9051 section 6.2.1"}, injects: true, not: needsMechanisms,
-		lies: []lie{{mode: starttls.Optional, hello: func(h *starttls.Hello) { h.Auth = []string{"LOGIN"} }, helloInside: func(h *starttls.Hello) { h.Auth = []string{"PLAIN"} },
-			reject: func(mechanism string) string {
-				if mechanism == "LOGIN" {
-					return "it signed in by LOGIN, which was listed in clear alone"
-				}
-				return ""
-			}}}},
-	{ID: "no-reissue", Number: 35, Title: "signing in is offered inside TLS alone", Does: "lists a way of signing in that is listed in clear and nowhere inside TLS",
-		References: []string{"RFC 3207 section 4.2", "RFC 9051 section 6.2.1"}, injects: true, not: needsMechanisms,
-		lies: []lie{{mode: starttls.Optional, hello: func(h *starttls.Hello) { h.Auth = []string{"PLAIN"} }, helloInside: func(h *starttls.Hello) { h.Auth = []string{"XLAB-NONE"} },
-			reject: func(mechanism string) string {
-				if mechanism == "PLAIN" {
-					return "it signed in by PLAIN, which was listed in clear alone: it did not ask again inside TLS"
-				}
-				return ""
-			}}}},
-	{ID: "flood-line", Number: 42, Title: "a line of ten million bytes", Does: "begins with a line of ten million bytes", lies: []lie{flood(func() []byte { return bytes.Repeat([]byte("x"), 10<<20) })}},
-	{ID: "flood-lines", Number: 42, Title: "a hundred thousand lines", Does: "begins with a hundred thousand lines", lies: []lie{flood(func() []byte { return bytes.Repeat([]byte("220-x\r\n"), 100_000) })}},
+	{ID: "caps-lie-after", Number: 34, Title: "another list inside TLS", Does: "lists PLAIN alone for signing in before TLS, and LOGIN alone inside: a client that uses PLAIN goes by the list in clear, or by none",
+		References: []string{"RFC 3207 section 4.2", "RFC 9051 section 6.2.1"}, not: needsMechanisms, lies: []lie{lists("PLAIN", "LOGIN")}},
+	{ID: "no-reissue", Number: 35, Title: "nothing is listed inside TLS", Does: "lists PLAIN for signing in before TLS, and nothing that anybody knows inside: a client that uses PLAIN has not asked again, or goes by no list",
+		References: []string{"RFC 3207 section 4.2", "RFC 9051 section 6.2.1"}, not: needsMechanisms, lies: []lie{lists("PLAIN", "XLAB-NONE")}},
+	{ID: "flood-line", Number: 42, Title: "a line of ten million bytes", Does: "begins with a line of ten million bytes", lies: []lie{flood(sync.OnceValue(func() []byte { return bytes.Repeat([]byte("x"), 10<<20) }))}},
+	{ID: "flood-lines", Number: 42, Title: "a hundred thousand lines", Does: "begins with a hundred thousand lines", lies: []lie{flood(sync.OnceValue(func() []byte { return bytes.Repeat([]byte("220-x\r\n"), 100_000) }))}},
 	{ID: "flood-nul", Number: 42, Title: "NULs before the greeting", Does: "begins with NULs", lies: []lie{flood(func() []byte { return slices.Concat(make([]byte, 64), []byte("\r\n")) })}},
 	{ID: "flood-escape", Number: 42, Title: "escape sequences for a terminal", Does: "begins with escape sequences that colour a terminal and set its title", lies: []lie{flood(func() []byte { return []byte("\x1b[31;1;4m\x1b]0;lab\x07\r\n") })}},
+}
+
+// lists tells of one way to sign in before TLS, and of another inside.
+func lists(before, inside string) lie {
+	return lie{mode: starttls.Optional, hello: func(h *starttls.Hello) { h.Auth = []string{before} }, helloInside: func(h *starttls.Hello) { h.Auth = []string{inside} },
+		reject: func(mechanism string) string {
+			if mechanism == before {
+				return "signed in by " + before + ", which was listed in clear alone"
+			}
+			return ""
+		}}
 }
 
 // needsMechanisms is the reason where no list of SASL mechanisms is told.

@@ -29,10 +29,11 @@ type lie struct {
 	tls         func(*pki) (*tls.Config, error)     // what the handshake is held with; nil: all is sound
 	refusable   bool                                // TLS that a client must refuse
 	helloInside func(*starttls.Hello)               // what is offered inside TLS
-	reject      func(mechanism string) string       // why a sign-in by it shows that the client believed the lie
+	reject      func(mechanism string) string       // why a sign-in by it goes by what was said in clear
 	withhold    bool                                // the first answer inside TLS comes late
 	closeTLS    bool                                // TLS ends after the client's first words
-	canary      string                              // a word that shows inside TLS who believed the lie
+	glues       bool                                // who gets nowhere inside TLS has fallen for it
+	tells       []string                            // what shows inside TLS who fell for it
 }
 
 // said is a message that the honest server would say: whether inside TLS, the

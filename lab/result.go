@@ -38,7 +38,7 @@ type Result struct {
 	Log         string   `json:"log,omitempty"`
 	Millis      int64    `json:"milliseconds"`
 
-	upgraded, late bool // see gained
+	upgraded, late, signedIn, glues bool // see gained and lie
 }
 
 // Expect is what the client was asked to do.

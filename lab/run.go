@@ -34,7 +34,7 @@ type Limits struct {
 	Connection time.Duration // one connection, as a whole (10 s)
 	Idle       time.Duration // silence of a client (3 s)
 	Withhold   time.Duration // how long an answer is kept back (700 ms)
-	Linger     time.Duration // for sessions whose client has ended (500 ms)
+	Linger     time.Duration // for sessions whose client has ended (2 s)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -46,7 +46,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Connection, 10*time.Second)
 	def(&l.Idle, 3*time.Second)
 	def(&l.Withhold, 700*time.Millisecond)
-	def(&l.Linger, 500*time.Millisecond)
+	def(&l.Linger, 2*time.Second)
 	return l
 }
 

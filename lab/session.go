@@ -37,6 +37,7 @@ type gained struct {
 	leaks    []Leak // in the order they came
 	further  int    // messages said in clear after the lie, and no leaks
 	believed string // what it took from cleartext into TLS, in words
+	stale    string // by what it learned in clear it went inside TLS, in words
 	late     bool   // it went on inside TLS before its first answer came
 	signedIn bool   // inside TLS that was sound
 }
@@ -50,7 +51,7 @@ func (s *session) serve(ctx context.Context, nc net.Conn) gained {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	s.deadline = time.Now().Add(s.limits.Connection)
 	nc.SetDeadline(s.deadline)
-	clear := &liar{Conn: nc, session: s}
+	clear := newLiar(s, nc, false)
 	cfg := s.wireConfig()
 	cfg.OnGoAhead = func(msg []byte) []starttls.Segment {
 		s.got.asked = true
@@ -75,7 +76,7 @@ func (s *session) serve(ctx context.Context, nc net.Conn) gained {
 	case out.TLS && s.leaves(w):
 		w.Release()
 	case out.TLS && s.startsTLS(w):
-		s.keep(w.Transcript())
+		s.keep(w.Transcript(), clear)
 		ahead := w.Ahead()
 		w.Release()
 		s.inside(ctx, &resumed{nc, ahead}, hello)
@@ -83,7 +84,7 @@ func (s *session) serve(ctx context.Context, nc net.Conn) gained {
 	default:
 		s.inClear(w, clear, hello)
 	}
-	s.keep(w.Transcript())
+	s.keep(w.Transcript(), clear)
 	return s.result()
 }
 
@@ -155,6 +156,7 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 	if err != nil {
 		return
 	}
+	nc.SetReadDeadline(s.deadline)
 	tc := tls.Server(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		s.say("the client ended the handshake: " + err.Error())
@@ -169,9 +171,10 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 	s.mu.Unlock()
 	wcfg := s.wireConfig()
 	wcfg.TLS, wcfg.Upgraded = true, true
-	liar := &liar{Conn: tc, session: s, tls: true, withhold: s.lie.withhold}
+	liar := newLiar(s, tc, true)
+	liar.withhold = s.lie.withhold
 	w := starttls.NewWire(ctx, liar, wcfg)
-	defer func() { s.keep(w.Transcript()); w.Release() }()
+	defer func() { s.keep(w.Transcript(), liar); w.Release() }()
 	hello = starttls.Hello{}
 	if s.lie.helloInside != nil {
 		s.lie.helloInside(&hello)
@@ -222,7 +225,7 @@ func (s *session) leak(l starttls.Leak, tls bool) {
 	defer s.mu.Unlock()
 	if s.lie.reject != nil && tls && l.What == "sign-in" {
 		if why := s.lie.reject(l.Mechanism); why != "" {
-			s.got.believed = why
+			s.got.stale = why
 		}
 	}
 	if tls && !s.lie.refusable {
@@ -232,10 +235,21 @@ func (s *session) leak(l starttls.Leak, tls bool) {
 	s.got.leaks = append(s.got.leaks, newLeak(l, tls))
 }
 
-func (s *session) keep(t starttls.Transcript) {
+// keep adds a wire's transcript, with what c has said in the place of what it was
+// given to say.
+func (s *session) keep(t starttls.Transcript, c *liar) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.transcript = append(s.transcript, t...)
+	n := 0
+	for _, e := range t {
+		if e.From == starttls.ServerSide {
+			n++
+			if instead, ok := c.instead[n]; ok {
+				e.Data = instead
+			}
+		}
+		s.transcript = append(s.transcript, e)
+	}
 }
 
 // say puts a remark of the lab's own into the transcript.
@@ -282,9 +296,14 @@ type liar struct {
 	writes  int
 	wentOn  bool // while the answer was withheld
 	ahead   []byte
+
+	instead map[int][]byte // what was said in the place of the n-th message
 }
 
-const mostHeard = 64 << 10 // bytes kept of a client's message
+const (
+	mostHeard = 64 << 10 // bytes kept of a client's message
+	mostShown = 1024     // bytes shown of a server's
+)
 
 func (c *liar) Read(b []byte) (int, error) {
 	if len(c.ahead) > 0 {
@@ -298,6 +317,10 @@ func (c *liar) Read(b []byte) (int, error) {
 		c.note(b[:n])
 	}
 	return n, err
+}
+
+func newLiar(s *session, nc net.Conn, tls bool) *liar {
+	return &liar{Conn: nc, session: s, tls: tls, instead: map[int][]byte{}}
 }
 
 // await bounds the next read, within the time that the connection has.
@@ -346,6 +369,9 @@ func (c *liar) Write(b []byte) (int, error) {
 	out := b
 	if c.session.lie.reply != nil && !c.honest {
 		out = c.session.lie.reply(c.session.rehearsal, said{c.tls, turn, heard, b})
+		if !bytes.Equal(out, b) {
+			c.instead[turn] = out[:min(len(out), mostShown)]
+		}
 	}
 	for len(out) > 0 {
 		n := min(len(out), 16<<10)
@@ -376,8 +402,10 @@ func (s *session) overhear(b, heard []byte, tls bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got.bytes += len(b)
-	if c := s.lie.canary; tls && c != "" && bytes.Contains(heard, []byte(c)) {
-		s.got.believed = "it uses " + c + ", which was said in clear alone"
+	for _, word := range s.lie.tells {
+		if tls && bytes.Contains(heard, []byte(word)) {
+			s.got.believed = "it said " + word + " inside TLS"
+		}
 	}
 	if tls && !s.lie.refusable {
 		return
@@ -407,14 +435,14 @@ var errInstead = errors.New("no handshake was held")
 
 // onInClear serves a client that says something in clear where TLS failed.
 func (s *session) onInClear(ctx context.Context, nc net.Conn) {
-	clear := &liar{Conn: nc, session: s}
+	clear := newLiar(s, nc, false)
 	w := starttls.NewWire(ctx, clear, s.wireConfig())
 	if head, err := w.Peek(1); err != nil || head[0] >= 0x14 && head[0] <= 0x17 { // an alert, most likely
 		w.Release()
 		return
 	}
 	s.inClear(w, clear, s.introduction())
-	s.keep(w.Transcript())
+	s.keep(w.Transcript(), clear)
 }
 
 // breakOff reads the ClientHello, says b, and closes.

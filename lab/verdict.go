@@ -13,15 +13,19 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 			r.Score, r.Detail = s, why
 		}
 	}
-	var asked, spoke, late, upgraded bool
+	var asked, spoke, late, upgraded, signedIn bool
 	for _, g := range sessions {
 		asked, spoke, late, upgraded = asked || g.asked, spoke || g.bytes > 0, late || g.late, upgraded || g.upgraded
+		signedIn = signedIn || g.signedIn
 		for _, l := range g.leaks {
 			r.Leaks = append(r.Leaks, l)
 			worsen(l.score(), "gave away "+l.String())
 		}
 		if g.further > 0 {
 			worsen(Harmless, "went on in clear, without a secret")
+		}
+		if g.stale != "" {
+			worsen(Harmless, g.stale)
 		}
 		if g.believed != "" {
 			worsen(Metadata, "believed what was said in clear: "+g.believed)
@@ -40,7 +44,8 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 	if late {
 		worsen(Metadata, "went on inside TLS before it was answered there: it took what came in clear for the answer")
 	}
-	r.upgraded, r.late = upgraded, late
+	r.upgraded, r.late, r.signedIn = upgraded, late, signedIn
+	r.glues = c.lies[0].glues
 	r.Verdict = verdict(c, expect, r.Score, late || hasBelieved(sessions))
 	switch {
 	case r.Detail != "":
@@ -73,10 +78,8 @@ func verdict(c Case, expect Expect, s Score, believed bool) Verdict {
 	switch {
 	case s.rank() == 0:
 		return OK
-	case s.rank() == 1 && expect == Required:
-		return Warn
 	case s.rank() == 1:
-		return OK
+		return Warn
 	case expect == Opportunistic && !believed && !c.injects:
 		return Info
 	}
@@ -87,9 +90,10 @@ func verdict(c Case, expect Expect, s Score, believed bool) Verdict {
 // gets nowhere with a sound server proves nothing by getting nowhere, and one
 // that never waits for an answer proves nothing by not waiting.
 func settle(results []Result) {
-	works, eager := map[string]bool{}, map[string]bool{}
+	works, eager, signsIn := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, r := range results {
 		works[r.Protocol] = works[r.Protocol] || r.Case == honestID && r.upgraded
+		signsIn[r.Protocol] = signsIn[r.Protocol] || r.Case == honestID && r.signedIn
 		eager[r.Protocol] = eager[r.Protocol] || r.Case == controlID && r.late
 	}
 	for i := range results {
@@ -99,6 +103,8 @@ func settle(results []Result) {
 			r.Verdict, r.Detail = Inconclusive, "the client gets nowhere with an honest server: "+r.Client
 		case !works[r.Protocol] && (r.Verdict == OK || r.Verdict == Warn):
 			r.Verdict, r.Detail = Inconclusive, "the client gets nowhere with an honest server either"
+		case r.glues && r.upgraded && !r.signedIn && signsIn[r.Protocol]:
+			r.Verdict, r.Score, r.Detail = Vulnerable, Metadata, "got nowhere inside TLS: it glued what was said in clear to the first line there"
 		case r.late && eager[r.Protocol]:
 			r.Verdict, r.Score, r.Detail = Inconclusive, Closed, "the client does not wait for answers inside TLS, lie or no lie"
 		}

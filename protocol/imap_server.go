@@ -117,7 +117,16 @@ func imapInside(h starttls.Hello) []string {
 	if h.Caps != nil {
 		return capsInside(h.Caps, "STARTTLS")
 	}
-	return []string{"IMAP4rev1", "AUTH=PLAIN", "SASL-IR", "LITERAL+"}
+	caps := []string{"IMAP4rev1"}
+	for _, m := range h.Auth {
+		if m != "LOGIN" { // the command, which is not listed
+			caps = append(caps, "AUTH="+m)
+		}
+	}
+	if len(h.Auth) == 0 {
+		caps = append(caps, "AUTH=PLAIN")
+	}
+	return append(caps, "SASL-IR", "LITERAL+")
 }
 
 // clear answers one command before TLS. It reports whether TLS is next.

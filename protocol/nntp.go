@@ -126,7 +126,7 @@ func (nntp) isSession(name string) bool {
 func (p nntp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
 	switch {
 	case name == "CAPABILITIES":
-		return false, p.sendCapabilities(w, capsBefore(nntpCaps(h.Caps, false), offer, "STARTTLS"))
+		return false, p.sendCapabilities(w, capsBefore(nntpCaps(h.Caps, signsInClear(h, offer)), offer, "STARTTLS"))
 	case name == "STARTTLS" && offer.Mode == starttls.Hide:
 		return refuseLine(w, "500 Unknown command")
 	case name == "STARTTLS" && arg != "":

@@ -29,6 +29,12 @@ func capsBefore(caps []string, o starttls.Offer, keyword string) []string {
 	return out
 }
 
+// signsInClear reports whether signing in is advertised before TLS: only by one
+// who says how, where TLS is not required.
+func signsInClear(h starttls.Hello, o starttls.Offer) bool {
+	return len(h.Auth) > 0 && (o.Mode == starttls.Hide || o.Mode == starttls.Optional)
+}
+
 // capsInside is what is advertised inside TLS, or in clear where there is none:
 // caps without the keyword for TLS.
 func capsInside(caps []string, keyword string) []string {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strings"
 
 	"example.org/starttls"
@@ -143,7 +144,7 @@ func (pop3) isSession(name string) bool {
 func (p pop3) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
 	switch {
 	case name == "CAPA":
-		return false, p.sendCapabilities(w, capsBefore(popCaps(h.Caps, false), offer, "STLS"))
+		return false, p.sendCapabilities(w, capsBefore(popCaps(h, signsInClear(h, offer)), offer, "STLS"))
 	case name == "STLS" && offer.Mode == starttls.Hide:
 		return refuseLine(w, "-ERR unknown command")
 	case name == "STLS" && arg != "":
@@ -168,9 +169,11 @@ func (p pop3) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, na
 
 // popCaps is what CAPA lists: the server's own list, or the least one; what
 // signs people in is left out before TLS.
-func popCaps(caps []string, signIn bool) []string {
+func popCaps(h starttls.Hello, signIn bool) []string {
+	caps := h.Caps
 	if caps == nil {
-		caps = []string{"UIDL", "USER", "SASL PLAIN"}
+		mechanisms := slices.DeleteFunc(slices.Clone(h.Auth), func(m string) bool { return m == "USER" })
+		caps = []string{"UIDL", "USER", "SASL " + or(strings.Join(mechanisms, " "), "PLAIN")}
 	}
 	var out []string
 	for _, c := range caps {
@@ -200,7 +203,7 @@ func (p pop3) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 		case "QUIT":
 			return w.WriteLine("+OK bye")
 		case "CAPA":
-			if err := p.sendCapabilities(w, capsInside(popCaps(h.Caps, true), "STLS")); err != nil {
+			if err := p.sendCapabilities(w, capsInside(popCaps(h, true), "STLS")); err != nil {
 				return err
 			}
 			continue

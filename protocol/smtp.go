@@ -146,7 +146,11 @@ func (p smtp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, pe
 	case name == p.hello() && arg == "":
 		return refuseLine(w, "501 5.5.4 Syntax: "+p.hello()+" hostname")
 	case name == p.hello():
-		return false, p.sendCapabilities(w, capsBefore(h.Caps, offer, "STARTTLS"))
+		caps := capsBefore(h.Caps, offer, "STARTTLS")
+		if signsInClear(h, offer) {
+			caps = append(caps, "AUTH "+strings.Join(h.Auth, " "))
+		}
+		return false, p.sendCapabilities(w, caps)
 	case name == "STARTTLS" && offer.Mode == starttls.Hide:
 		return refuseLine(w, "502 5.5.1 Command not implemented")
 	case name == "STARTTLS" && arg != "":

@@ -141,7 +141,7 @@ func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
 func (a *app) labPrint(r labRun, rep lab.Report) error {
 	file, err := os.Create(filepath.Join(r.dir, "report.json"))
 	if err == nil {
-		err = render.Report(file, rep, "json")
+		err = render.Report(file, rep, "json", buildVersion())
 		file.Close()
 	}
 	switch {
@@ -149,7 +149,7 @@ func (a *app) labPrint(r labRun, rep lab.Report) error {
 	case r.format == "text":
 		err = render.Summary(a.out, rep)
 	default:
-		err = render.Report(a.out, rep, r.format)
+		err = render.Report(a.out, rep, r.format, buildVersion())
 	}
 	if err != nil {
 		return &exit{exitUnknown, err.Error(), ""}
