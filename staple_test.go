@@ -5,10 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"example.org/starttls"
 	"example.org/starttls/internal/testca"
 	"example.org/starttls/protocol"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // A client refuses the certificate that its own server says is revoked; of
@@ -22,13 +25,21 @@ func TestStapledRevocation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	revoked := func(c tls.Certificate) []byte {
+		b, err := ca.Staple(c.Leaf, func(r *ocsp.Response) { r.Status, r.RevokedAt = ocsp.Revoked, time.Now() })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
 	for name, c := range map[string]struct {
 		staple  func(tls.Certificate) []byte
 		revoked bool
 	}{
+		"good":      {func(c tls.Certificate) []byte { b, _ := ca.Staple(c.Leaf, nil); return b }, false},
 		"none":      {func(tls.Certificate) []byte { return nil }, false},
-		"its own":   {func(c tls.Certificate) []byte { b, _ := ca.Revoked(c.Leaf); return b }, true},
-		"another's": {func(tls.Certificate) []byte { b, _ := ca.Revoked(other.Leaf); return b }, false},
+		"its own":   {revoked, true},
+		"another's": {func(tls.Certificate) []byte { return revoked(other) }, false},
 		"garbage":   {func(tls.Certificate) []byte { return []byte("\x30\x03\x0a\x01\x00") }, false},
 	} {
 		for _, mode := range []starttls.Mode{starttls.Required, starttls.Opportunistic} {

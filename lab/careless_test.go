@@ -206,7 +206,7 @@ var onlyBlunt = []string{"auth-downgrade", "case-lower", "case-mixed", "case-equ
 func TestCarelessClientsAreCaught(t *testing.T) {
 	caught, how := map[string]bool{}, map[string]string{}
 	for name, client := range map[string]Client{"careless": beCareless, "blunt": blunt} {
-		rep, err := Run(t.Context(), Options{Parallel: 64}, client)
+		rep, err := Run(t.Context(), Options{Parallel: 64, Limits: Limits{Idle: 10 * time.Second}}, client)
 		if err != nil {
 			t.Fatal(err)
 		}

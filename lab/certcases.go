@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"example.org/starttls"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 const rfc9525 = "RFC 9525"
@@ -53,7 +55,7 @@ var certificates = []Case{
 	cert("cert-revoked", 25, "revoked", "has a certificate that its authority has revoked, as the response stapled to the handshake says", func(k *pki) (*tls.Config, error) {
 		c, err := k.trusted.Issue(nil, k.names...)
 		if err == nil {
-			c.OCSPStaple, err = k.trusted.Revoked(c.Leaf)
+			c.OCSPStaple, err = k.trusted.Staple(c.Leaf, func(r *ocsp.Response) { r.Status, r.RevokedAt = ocsp.Revoked, time.Now().Add(-time.Hour) })
 		}
 		return present(c, err)
 	}, "RFC 6961", "RFC 6066 section 8"),

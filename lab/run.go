@@ -195,7 +195,7 @@ func (t *trial) listen(ctx context.Context, address string) (*stall, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newStall(ctx, l, func(told lie) *session {
+	return newStall(ctx, l, func(_ net.Conn, told lie) *session {
 		return &session{rehearsal: rehearse(t.protocol), pki: t.pki, limits: t.options.Limits, bait: t.bait, lie: told}
 	}, t.options.Limits.Linger), nil
 }
@@ -223,7 +223,8 @@ func newBait(id string) Bait {
 // stall is a listener with a lie.
 type stall struct {
 	listener net.Listener
-	session  func(lie) *session // makes one
+	session  func(net.Conn, lie) *session // makes one
+	ended    func(*session, gained)       // told of each as it ends; may be nil
 	linger   time.Duration
 	cancel   context.CancelFunc
 	accepts  sync.WaitGroup
@@ -235,7 +236,7 @@ type stall struct {
 	transcript starttls.Transcript
 }
 
-func newStall(ctx context.Context, l net.Listener, session func(lie) *session, linger time.Duration) *stall {
+func newStall(ctx context.Context, l net.Listener, session func(net.Conn, lie) *session, linger time.Duration) *stall {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &stall{listener: l, session: session, linger: linger, cancel: cancel}
 	s.accepts.Go(func() { s.acceptLoop(ctx) })
@@ -263,9 +264,14 @@ func (s *stall) acceptLoop(ctx context.Context) {
 
 func (s *stall) serve(ctx context.Context, nc net.Conn) {
 	s.mu.Lock()
-	one := s.session(s.lie)
+	told := s.lie
 	s.mu.Unlock()
+	one := s.session(nc, told)
 	got := one.serve(ctx, nc)
+	if s.ended != nil {
+		s.ended(one, got)
+		return // it may run for days: nothing is kept
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got = append(s.got, got)

@@ -22,6 +22,10 @@ type session struct {
 	limits Limits
 	bait   Bait
 
+	behind *backend                      // whose session it is, where there is a server behind; nil: the lab's own
+	onUser func(user string)             // told of sign-ins; may be nil
+	bySNI  func(name string) (lie, bool) // has a lie for a name asked for; may be nil
+
 	deadline time.Time // of the connection
 
 	mu         sync.Mutex
@@ -51,6 +55,13 @@ func (s *session) serve(ctx context.Context, nc net.Conn) gained {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	s.deadline = time.Now().Add(s.limits.Connection)
 	nc.SetDeadline(s.deadline)
+	if s.behind != nil {
+		if err := s.behind.open(); err != nil {
+			s.say("the server behind: " + err.Error())
+			return s.result()
+		}
+		defer s.behind.conn.Close()
+	}
 	clear := newLiar(s, nc, false)
 	cfg := s.wireConfig()
 	cfg.OnGoAhead = func(msg []byte) []starttls.Segment {
@@ -117,6 +128,9 @@ func (s *session) offer() starttls.Offer {
 // offered in clear, as inside TLS, unless the lie is another.
 func (s *session) introduction() starttls.Hello {
 	h := starttls.Hello{Auth: s.hello.Auth}
+	if s.behind != nil {
+		h = s.behind.before(h)
+	}
 	if s.lie.hello != nil {
 		s.lie.hello(&h)
 	}
@@ -127,12 +141,7 @@ func (s *session) introduction() starttls.Hello {
 func (s *session) inClear(w *starttls.Wire, clear *liar, hello starttls.Hello) {
 	defer w.Release()
 	before := clear.messages()
-	var err error
-	if h, ok := s.protocol.(starttls.Host); ok {
-		err = h.Serve(w, hello, func(l starttls.Leak) { s.leak(l, false) })
-	} else {
-		_, err = io.Copy(io.Discard, w.Conn())
-	}
+	err := s.host(w, hello, false)
 	n := clear.messages() - before
 	if err == nil {
 		n-- // its goodbye
@@ -176,6 +185,9 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 	w := starttls.NewWire(ctx, liar, wcfg)
 	defer func() { s.keep(w.Transcript(), liar); w.Release() }()
 	hello = starttls.Hello{}
+	if s.behind != nil {
+		hello = s.behind.conn.Inside()
+	}
 	if s.lie.helloInside != nil {
 		s.lie.helloInside(&hello)
 	}
@@ -188,14 +200,25 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 		s.downgrade(liar, tc, nc)
 		return
 	}
-	if h, ok := s.protocol.(starttls.Host); ok {
-		h.Serve(w, hello, func(l starttls.Leak) { s.leak(l, true) })
-	}
+	s.host(w, hello, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if liar.wentOn {
 		s.got.late = true
 	}
+}
+
+// host serves the session proper: the lab's own, or that of the server behind.
+func (s *session) host(w *starttls.Wire, hello starttls.Hello, tls bool) error {
+	sink := func(l starttls.Leak) { s.leak(l, tls) }
+	if s.behind != nil {
+		return s.behind.splice(w, s.protocol, hello, tls, sink)
+	}
+	if h, ok := s.protocol.(starttls.Host); ok {
+		return h.Serve(w, hello, sink)
+	}
+	_, err := io.Copy(io.Discard, w.Conn())
+	return err
 }
 
 func (s *session) certificate() (*tls.Config, error) {
@@ -207,7 +230,22 @@ func (s *session) certificate() (*tls.Config, error) {
 	if i := s.protocol.Info(); i.ALPNUpgraded {
 		cfg.NextProtos = i.ALPN
 	}
+	if err == nil && s.bySNI != nil {
+		cfg.GetConfigForClient = s.named
+	}
 	return cfg, err
+}
+
+// named is the configuration for a client that asks for the name of a case.
+func (s *session) named(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	told, ok := s.bySNI(hello.ServerName)
+	if !ok || told.tls == nil {
+		return nil, nil
+	}
+	s.mu.Lock()
+	s.lie.refusable = told.refusable
+	s.mu.Unlock()
+	return told.tls(s.pki)
 }
 
 // downgrade takes TLS away after the client's first words inside it, and goes
@@ -221,6 +259,9 @@ func (s *session) downgrade(inside *liar, tc *tls.Conn, nc net.Conn) {
 
 // leak notes what the client gave away.
 func (s *session) leak(l starttls.Leak, tls bool) {
+	if s.onUser != nil && l.User != "" {
+		s.onUser(l.User)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lie.reject != nil && tls && l.What == "sign-in" {

@@ -16,13 +16,35 @@ import (
 )
 
 func newLab(a *app) *cobra.Command {
+	var s labServe
 	c := &cobra.Command{
-		Use:   "lab",
+		Use:   "lab --protocol PROTOCOL[,PROTOCOL...]",
 		Short: "Test whether a client falls for a server that lies",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Long: `lab serves every case in which a server, or somebody on the path to it, lies to a
+client, each at a port of its own, and says of each connection what the client
+gave away. It prints and saves the root of a throw-away authority for clients to
+trust; another one, which some cases use, it gives to nobody.
+
+"lab run" starts the client itself, once for each case, and prints a table; "lab
+mitm" stands between a client and a real server; "lab list" says what each case
+does and what it stands for. How the score is told stands under "lab run".
+
+With --rotate there is one port for each protocol: by order, each connection
+meets the next case; by user, who signs in as CASE or lab-CASE meets that case
+from his next connection on; by sni, who asks for the name CASE.anything gets
+that case's certificate.
+
+It listens at loopback. For another address, say --i-own-this-network.`,
+		Example: `  starttls lab --protocol imap,smtp
+  starttls lab --protocol imap --case preauth,inject-resp
+  starttls lab run --protocol smtp -- swaks --server {host}:{port} --tls --to a@example.test`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.labServe(c.Context(), s) },
 	}
-	c.AddCommand(newLabRun(a), newLabList(a))
+	s.format = "text"
+	s.flags(c)
+	c.Flags().StringVar(&s.rotate, "rotate", "port", "how a client comes to its `CASE`: port, order, user or sni")
+	c.AddCommand(newLabRun(a), newLabList(a), newLabMitm(a))
 	return c
 }
 

@@ -51,21 +51,27 @@ could not tell (no such program, or it gets nowhere with an honest server).`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, argv []string) error { return a.labRun(c, r, argv) },
 	}
+	r.flags(c)
 	f := c.Flags()
-	f.StringSliceVar(&r.protocols, "protocol", nil, "`PROTOCOL` that the client speaks, or several of them")
-	f.StringSliceVar(&r.cases, "case", nil, "only these `CASES`, and the honest one; \"starttls lab list\" lists them")
-	f.StringVar(&r.expect, "expect", "required", "what the client was asked for: required or opportunistic `TLS`")
 	f.StringVar(&r.format, "format", "text", "`FORMAT` of the report: text, json, junit, sarif or html")
-	f.StringVar(&r.host, "name", "localhost", "`NAME` by which the client is to call the server; it must lead here")
-	f.StringVar(&r.listen, "listen", "127.0.0.1", "`ADDRESS` to listen at, without a port")
-	f.BoolVar(&r.own, "i-own-this-network", false, "listen at other addresses than loopback")
-	f.StringVar(&r.dir, "out", "", "`FOLDER` for the client's own output; by default a new temporary one")
 	f.DurationVar(&r.timeout, "timeout", 20*time.Second, "`TIME` the client may take for one case")
 	f.IntVar(&r.parallel, "parallel", 8, "`NUMBER` of cases at a time")
 	f.BoolVar(&r.evidence, "evidence", false, "show the dialogue of each case that did not go well")
-	f.BoolVar(&r.noColor, "no-color", false, "no colours")
 	f.BoolVarP(&r.quiet, "quiet", "q", false, "no line for each case as it happens")
 	return c
+}
+
+// flags are those that a stand-alone lab has too.
+func (r *labRun) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringSliceVar(&r.protocols, "protocol", nil, "`PROTOCOL` that the client speaks, or several of them")
+	f.StringSliceVar(&r.cases, "case", nil, "only these `CASES`; \"starttls lab list\" lists them")
+	f.StringVar(&r.expect, "expect", "required", "what the client was asked for: required or opportunistic `TLS`")
+	f.StringVar(&r.host, "name", "localhost", "`NAME` by which the client is to call the server; it must lead here")
+	f.StringVar(&r.listen, "listen", "127.0.0.1", "`ADDRESS` to listen at, without a port")
+	f.BoolVar(&r.own, "i-own-this-network", false, "listen at other addresses than loopback")
+	f.StringVar(&r.dir, "out", "", "`FOLDER` for the root certificate, the evidence and the client's own output; by default a new temporary one")
+	f.BoolVar(&r.noColor, "no-color", false, "no colours")
 }
 
 func (r labRun) options() (o lab.Options, err error) {
@@ -99,12 +105,8 @@ func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
 	if len(argv) == 0 {
 		return usagef("it stands behind --, as in: starttls lab run --protocol imap -- CLIENT {host} {port}", "lab run needs a client")
 	}
-	if r.dir == "" {
-		if r.dir, err = os.MkdirTemp("", "starttls-lab-"); err != nil {
-			return &exit{exitUnknown, err.Error(), ""}
-		}
-	} else if err := os.MkdirAll(r.dir, 0o755); err != nil {
-		return usagef("", "--out: %v", err)
+	if r.dir, err = outFolder(r.dir); err != nil {
+		return err
 	}
 	client := &lab.Command{Argv: argv, Dir: r.dir, Timeout: r.timeout}
 	if err := client.Check(); err != nil {

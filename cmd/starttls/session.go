@@ -37,8 +37,8 @@ func (s *sessionFlags) prepare() error {
 	return s.network.prepare()
 }
 
-// open upgrades a connection to t, or leaves it in clear.
-func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*starttls.Conn, error) {
+// config is how t is reached.
+func (s *sessionFlags) config(t check.Target) *starttls.Config {
 	name := s.name
 	if name == "" {
 		name = t.Host
@@ -46,11 +46,17 @@ func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*s
 	cfg := &starttls.Config{ServerName: name, LocalName: s.ehlo, Dialer: s.dial,
 		Timeouts: starttls.Timeouts{Dial: s.timeout, Cleartext: s.timeout, Handshake: s.timeout},
 		TLS:      &tls.Config{RootCAs: s.roots, InsecureSkipVerify: s.insecure}}
-	switch {
-	case clear:
-		cfg.Mode = starttls.None
-	case t.Implicit:
+	if t.Implicit {
 		cfg.Mode = starttls.Implicit
+	}
+	return cfg
+}
+
+// open upgrades a connection to t, or leaves it in clear.
+func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*starttls.Conn, error) {
+	cfg := s.config(t)
+	if clear {
+		cfg.Mode = starttls.None
 	}
 	conn, err := starttls.Dial(ctx, net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), t.Protocol, cfg)
 	return conn, explain(err)

@@ -71,14 +71,6 @@ func (ca *CA) PEM() []byte {
 // key of its own. edit, if not nil, changes the template before it is signed;
 // by default the certificate is valid from an hour ago for 23 hours.
 func (ca *CA) Issue(edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
-	cert, err := issue(ca.Certificate, ca.key, edit, names...)
-	cert.Certificate = append(cert.Certificate, ca.Certificate.Raw)
-	return cert, err
-}
-
-// issue makes a certificate for names, signed by parent's key; without a parent,
-// by its own.
-func issue(parent *x509.Certificate, signer crypto.Signer, edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -88,6 +80,14 @@ func issue(parent *x509.Certificate, signer crypto.Signer, edit func(*x509.Certi
 
 // IssueFor is Issue for a key that exists.
 func (ca *CA) IssueFor(key crypto.Signer, edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
+	cert, err := issue(key, ca.Certificate, ca.key, edit, names...)
+	cert.Certificate = append(cert.Certificate, ca.Certificate.Raw)
+	return cert, err
+}
+
+// issue makes a certificate of key for names, signed by parent's; without a
+// parent, by itself.
+func issue(key crypto.Signer, parent *x509.Certificate, signer crypto.Signer, edit func(*x509.Certificate), names ...string) (tls.Certificate, error) {
 	now := time.Now().UTC()
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
@@ -120,7 +120,11 @@ func (ca *CA) IssueFor(key crypto.Signer, edit func(*x509.Certificate), names ..
 
 // SelfSigned makes a certificate for names that no authority has signed.
 func (*CA) SelfSigned(names ...string) (tls.Certificate, error) {
-	return issue(nil, nil, nil, names...)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return issue(key, nil, nil, nil, names...)
 }
 
 // IssueByLeaf makes a certificate for names that a certificate of ca has signed
@@ -130,16 +134,10 @@ func (ca *CA) IssueByLeaf(names ...string) (tls.Certificate, error) {
 	if err != nil {
 		return leaf, err
 	}
-	cert, err := issue(leaf.Leaf, leaf.PrivateKey.(crypto.Signer), nil, names...)
+	key := leaf.PrivateKey.(crypto.Signer)
+	cert, err := issue(key, leaf.Leaf, key, nil, names...)
 	cert.Certificate = append(cert.Certificate, leaf.Certificate...)
 	return cert, err
-}
-
-// Revoked makes ca's response (OCSP, RFC 6960) that says so of cert.
-func (ca *CA) Revoked(cert *x509.Certificate) ([]byte, error) {
-	now := time.Now().UTC()
-	return ocsp.CreateResponse(ca.Certificate, ca.Certificate, ocsp.Response{Status: ocsp.Revoked, SerialNumber: cert.SerialNumber,
-		RevokedAt: now.Add(-time.Hour), RevocationReason: ocsp.KeyCompromise, ThisUpdate: now.Add(-time.Hour), NextUpdate: now.Add(24 * time.Hour)}, ca.key)
 }
 
 // Staple makes an OCSP response about a certificate that ca issued; edit, if not
