@@ -98,10 +98,15 @@ func (x *careless) run(ctx context.Context) error {
 	if err != nil {
 		return x.inClear(ctx)
 	}
-	tc := tls.Client(nc, &tls.Config{ServerName: x.Host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, NextProtos: x.Protocol.Info().ALPN})
+	wrapped, unwrap := net.Conn(nc), func() {}
+	if h, ok := x.Protocol.(starttls.HandshakeWrapper); ok {
+		wrapped, unwrap = h.WrapHandshake(nc)
+	}
+	tc := tls.Client(wrapped, &tls.Config{ServerName: x.Host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, NextProtos: x.Protocol.Info().ALPN})
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return x.inClear(ctx)
 	}
+	unwrap()
 	err = x.inside(ctx, &resumed{tc, ahead}, &h)
 	if errors.Is(err, io.EOF) { // TLS has ended: on without it
 		_, err = nc.Write([]byte(x.Password + "\r\n"))

@@ -106,10 +106,15 @@ func (s *session) leaves(w *starttls.Wire) bool {
 	return err != nil
 }
 
-// startsTLS looks what it says: a TLS record, or something in clear.
+// startsTLS looks what it says: a TLS record, or something in clear. Where the
+// handshake is carried in packets, the record is behind the head of one.
 func (s *session) startsTLS(w *starttls.Wire) bool {
-	head, err := w.Peek(2)
-	return err == nil && head[0] == 0x16 && head[1] == 3
+	n := 2
+	if _, ok := s.protocol.(starttls.HandshakeWrapper); ok {
+		n = 16
+	}
+	head, err := w.Peek(n)
+	return err == nil && bytes.Contains(head, []byte{0x16, 3})
 }
 
 func (s *session) wireConfig() starttls.WireConfig {
@@ -156,8 +161,12 @@ func (s *session) inClear(w *starttls.Wire, clear *liar, hello starttls.Hello) {
 
 // inside serves a client inside TLS.
 func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello) {
+	wrapped, unwrap := nc, func() {}
+	if h, ok := s.protocol.(starttls.HandshakeWrapper); ok {
+		wrapped, unwrap = h.WrapHandshake(nc)
+	}
 	if s.lie.shake != nil {
-		if err := s.lie.shake(s, nc); err != nil {
+		if err := s.lie.shake(s, wrapped); err != nil {
 			return
 		}
 	}
@@ -166,7 +175,7 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 		return
 	}
 	nc.SetReadDeadline(s.deadline)
-	tc := tls.Server(nc, cfg)
+	tc := tls.Server(wrapped, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		s.say("the client ended the handshake: " + err.Error())
 		var rec tls.RecordHeaderError
@@ -175,6 +184,7 @@ func (s *session) inside(ctx context.Context, nc net.Conn, hello starttls.Hello)
 		}
 		return
 	}
+	unwrap()
 	s.mu.Lock()
 	s.got.upgraded = true
 	s.mu.Unlock()
