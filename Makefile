@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 2s
 
 .DEFAULT_GOAL = help
-.PHONY: help test quick peers lint fuzz bench docs man install
+.PHONY: help test quick peers lint fuzz bench docs man clients install
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ bench: ## the measurements of docs/performance.md
 
 docs: ## print again what is generated: findings, the table of protocols
 	go test ./check ./docs -update
+
+clients: ## measure real clients in every case of the lab, for docs/clients.md
+	scripts/clients.sh
 
 man: ## write the man pages into bin/man
 	mkdir -p bin/man

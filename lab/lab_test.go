@@ -3,9 +3,11 @@ package lab
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"testing"
 
 	"example.org/starttls"
+	"example.org/starttls/protocol"
 )
 
 // library is our own client, which asks inside TLS what there is to ask.
@@ -34,4 +36,15 @@ func TestLibraryIsClean(t *testing.T) {
 			t.Errorf("%s %s: %s %s: %s; %s\n%q", r.Protocol, r.Case, r.Verdict, r.Score, r.Detail, r.Client, r.Evidence)
 		}
 	}
+}
+
+// Test passes a careful client, and takes the name of any protocol.
+func TestTest(t *testing.T) {
+	Test(t, "submission", func(addr string, roots *x509.CertPool) error {
+		c, err := starttls.Dial(t.Context(), addr, protocol.Submission, &starttls.Config{TLS: &tls.Config{RootCAs: roots}})
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
 }

@@ -38,7 +38,7 @@ type Result struct {
 	Log         string   `json:"log,omitempty"`
 	Millis      int64    `json:"milliseconds"`
 
-	upgraded, late, signedIn, glues bool // see gained and lie
+	upgraded, spokeInside, late, signedIn, glues, panicked bool // see gained, lie and Ended
 }
 
 // Expect is what the client was asked to do.

@@ -84,7 +84,11 @@ type Call struct {
 
 // Ended is how a client's run ended: in words, with the file of what it printed,
 // if there is one.
-type Ended struct{ How, Log string }
+type Ended struct {
+	How, Log string
+
+	panicked bool
+}
 
 // Client runs a client once against the server it is told of, and returns when
 // it has ended. It must be safe for several calls at a time.
@@ -151,8 +155,9 @@ func (t *trial) run(ctx context.Context, client Client) Result {
 	}
 	for i := range c.lies {
 		s.turn(c.lies[i])
-		ended := client(ctx, t.call(c, s, i))
+		ended := unpanicked(ctx, client, t.call(c, s, i))
 		r.Client, r.Log = ended.How, ended.Log
+		r.panicked = r.panicked || ended.panicked
 	}
 	sessions, transcript := s.close()
 	trapped, _ := t.trap.close()
@@ -163,6 +168,16 @@ func (t *trial) run(ctx context.Context, client Client) Result {
 	}
 	r.Millis = time.Since(start).Milliseconds()
 	return r
+}
+
+// unpanicked runs a client, and tells where it ended by a panic.
+func unpanicked(ctx context.Context, client Client, c Call) (ended Ended) {
+	defer func() {
+		if p := recover(); p != nil {
+			ended = Ended{How: fmt.Sprintf("panic: %v", p), panicked: true}
+		}
+	}()
+	return client(ctx, c)
 }
 
 // open starts the case's server, and the trap that its referrals lead to.

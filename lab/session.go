@@ -38,6 +38,7 @@ type gained struct {
 	bytes    int    // that the client sent at all
 	asked    bool   // it asked for TLS
 	upgraded bool   // the handshake ended well
+	inside   int    // messages that the client sent inside TLS
 	leaks    []Leak // in the order they came
 	further  int    // messages said in clear after the lie, and no leaks
 	believed string // what it took from cleartext into TLS, in words
@@ -453,6 +454,9 @@ func (s *session) overhear(b, heard []byte, tls bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.got.bytes += len(b)
+	if tls {
+		s.got.inside++
+	}
 	for _, word := range s.lie.tells {
 		if tls && bytes.Contains(heard, []byte(word)) {
 			s.got.believed = "it said " + word + " inside TLS"

@@ -36,7 +36,7 @@ func Test(t *testing.T, name string, client func(addr string, roots *x509.CertPo
 		t.Run(r.Case, func(t *testing.T) {
 			what := r.Title + ": " + starttls.Escape(r.Detail) + "; it returned " + starttls.Escape(r.Client) + "\n" + strings.Join(r.Evidence, "\n")
 			switch {
-			case r.Verdict == Vulnerable:
+			case r.Verdict == Vulnerable, r.panicked:
 				t.Error(what)
 			case r.Verdict == Inconclusive && r.Case == honestID:
 				t.Error(what)

@@ -17,6 +17,7 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 	for _, g := range sessions {
 		asked, spoke, late, upgraded = asked || g.asked, spoke || g.bytes > 0, late || g.late, upgraded || g.upgraded
 		signedIn = signedIn || g.signedIn
+		r.spokeInside = r.spokeInside || g.inside > 0
 		for _, l := range g.leaks {
 			r.Leaks = append(r.Leaks, l)
 			worsen(l.score(), "gave away "+l.String())
@@ -30,8 +31,8 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 		if g.believed != "" {
 			worsen(Metadata, "believed what was said in clear: "+g.believed)
 		}
-		if g.upgraded && c.refusable() {
-			worsen(Harmless, "took TLS that it must refuse, and said nothing of interest in it")
+		if g.inside > 0 && c.refusable() {
+			worsen(Harmless, "went on inside TLS that it must refuse, and said nothing of interest there")
 		}
 	}
 	for _, g := range trapped {
@@ -46,6 +47,9 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 	}
 	r.upgraded, r.late, r.signedIn = upgraded, late, signedIn
 	r.glues = c.lies[0].glues
+	if r.panicked {
+		worsen(Harmless, "ended by a "+r.Client)
+	}
 	r.Verdict = verdict(c, expect, r.Score, late || hasBelieved(sessions))
 	switch {
 	case r.Detail != "":
@@ -53,6 +57,8 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 		r.Verdict, r.Detail = Inconclusive, "the client never connected"
 	case !spoke:
 		r.Detail = "nothing was given away; the client left without a word"
+	case upgraded && c.refusable():
+		r.Detail = "nothing was given away; it left after the handshake"
 	case upgraded:
 		r.Detail = "nothing was given away; the session went on inside sound TLS"
 	case asked:
@@ -103,7 +109,7 @@ func settle(results []Result) {
 			r.Verdict, r.Detail = Inconclusive, "the client gets nowhere with an honest server: "+r.Client
 		case !works[r.Protocol] && (r.Verdict == OK || r.Verdict == Warn):
 			r.Verdict, r.Detail = Inconclusive, "the client gets nowhere with an honest server either"
-		case r.glues && r.upgraded && !r.signedIn && signsIn[r.Protocol]:
+		case r.glues && r.spokeInside && !r.signedIn && signsIn[r.Protocol]:
 			r.Verdict, r.Score, r.Detail = Vulnerable, Metadata, "got nowhere inside TLS: it glued what was said in clear to the first line there"
 		case r.late && eager[r.Protocol]:
 			r.Verdict, r.Score, r.Detail = Inconclusive, Closed, "the client does not wait for answers inside TLS, lie or no lie"

@@ -3,13 +3,14 @@
 # packages and a few of npm's, as root. No daemon is started by it. What is
 # there already is left alone.
 #   scripts/peers.sh            install what is missing
+# MORE_PEERS names further packages.
 #   scripts/peers.sh --check    only name what is missing; exit 1 if anything is
 set -euo pipefail
 
 servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-managesieved dovecot-sieve
 	slapd prosody proftpd-core proftpd-mod-crypto inn2 inspircd postgresql mariadb-server
 	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp unbound"
-clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console"
+clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console ${MORE_PEERS:-}"
 
 modules="@mysql/xdevapi@8.0.35" # for Node.js
 

@@ -1,0 +1,2 @@
+# imap required curl --version
+exec curl -sS -m 15 --ssl-reqd --cacert "$5" -u "$3:$4" "imap://$1:$2/"

@@ -1,0 +1,2 @@
+# submission required openssl version
+exec openssl s_client -quiet -verify_return_error -verify_hostname "$1" -CAfile "$5" -starttls smtp -connect "$1:$2"

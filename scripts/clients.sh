@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Has every client there is meet every case of the lab, and prints what came of
+# it into docs/clients.md. Those that npm gives, and Exim, which Debian does not
+# install beside Postfix, are unpacked into a temporary folder.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+MORE_PEERS="msmtp mutt neomutt fetchmail isync offlineimap3 nodejs npm" scripts/peers.sh
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+npm install --silent --no-audit --no-fund --prefix "$tmp" nodemailer imapflow
+(cd "$tmp" && apt-get download exim4-daemon-light >/dev/null && dpkg -x exim4-daemon-light_*.deb exim)
+EXIM=$tmp/exim/usr/sbin/exim4 NODE_PATH=$tmp/node_modules \
+	go test ./internal/interop -run TestLabClients -timeout 60m -clients "$PWD/docs/clients.md"
