@@ -31,10 +31,14 @@ type classic struct {
 func (s *Server) finished(ctx context.Context) (*classic, error) {
 	return s.classic.get(func() (*classic, error) {
 		v, err := s.newest(ctx, tlswire.TLS12)
-		if err != nil || v == nil || v.Version == tlswire.SSL3 {
+		if err != nil || v == nil {
 			return &classic{}, err
 		}
 		c := &classic{version: v.Version}
+		if v.Version == tlswire.SSL3 {
+			c.unfinished, c.last = "a handshake of SSL 3.0 can not be finished here", v.Answer
+			return c, nil
+		}
 		if err := s.renegotiate(ctx, c); err != nil || c.unfinished != "" {
 			return c, err
 		}
@@ -187,7 +191,7 @@ func (s *Server) Ticketbleed(ctx context.Context) (Finding, error) {
 	case err != nil:
 		return Finding{}, err
 	case c.version == 0:
-		return without("TLS 1.0 to 1.2")
+		return without("version before TLS 1.3")
 	case c.unfinished != "":
 		return finding(Inconclusive, c.unfinished, c.last), nil
 	case c.ticket == nil:
@@ -205,7 +209,7 @@ func (s *Server) Ticketbleed(ctx context.Context) (Finding, error) {
 func (c *classic) renegotiation() (f Finding, done bool) {
 	switch {
 	case c.version == 0:
-		f, _ = without("TLS 1.0 to 1.2")
+		f, _ = without("version before TLS 1.3")
 	case c.unfinished != "":
 		f = finding(Inconclusive, c.unfinished, c.last)
 	case c.accepted == 0 && c.last.Outcome == TimedOut:

@@ -49,13 +49,13 @@ type DHE struct {
 // primality is the longest number that is tested: it takes 0.1 s.
 const primality = 4096
 
-// DHE lists the primes that the server was seen to use in all its versions.
+// DHE lists the primes that the server uses in all its versions.
 func (s *Server) DHE(ctx context.Context) ([]*DHE, error) {
 	var out []*DHE
 	seen := map[string]*DHE{}
 	halves := map[string]bool{}
 	for v := tlswire.SSL3; v < tlswire.TLS13; v++ {
-		l, err := s.Suites(ctx, v)
+		l, err := s.suspects(ctx, v)
 		if err != nil {
 			return nil, err
 		}

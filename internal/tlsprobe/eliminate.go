@@ -80,20 +80,28 @@ func (s *Server) Suites(ctx context.Context, version uint16) (*Suites, error) {
 	if err != nil || v == nil || version == tlswire.SSL2 {
 		return nil, err
 	}
-	return s.suites[version-tlswire.SSL3].get(func() (*Suites, error) { return s.findSuites(ctx, v) })
+	return s.suites[version-tlswire.SSL3].get(func() (*Suites, error) {
+		l, err := s.findSuites(ctx, v, tlswire.Suites(v.Version))
+		if err == nil {
+			err = s.order(ctx, l)
+		}
+		return l, err
+	})
 }
 
-func (s *Server) findSuites(ctx context.Context, v *Version) (*Suites, error) {
+// findSuites finds which of the suites the server has in v.
+func (s *Server) findSuites(ctx context.Context, v *Version, suites []uint16) (*Suites, error) {
 	out := &Suites{Version: v.Version}
-	all := tlswire.Suites(v.Version)
 	size := shortList
-	if v.first != nil { // then the first step is known
-		size = len(all)
-		out.IDs, out.Answers = []uint16{v.first.Suite}, []*Answer{v.first}
-		all = slices.DeleteFunc(all, out.Has)
+	if v.first != nil {
+		size = max(1, len(suites))
+		if slices.Contains(suites, v.first.Suite) { // then the first step is known
+			out.IDs, out.Answers = []uint16{v.first.Suite}, []*Answer{v.first}
+			suites = slices.DeleteFunc(slices.Clone(suites), out.Has)
+		}
 	}
 	complete := true
-	for chunk := range slices.Chunk(all, size) {
+	for chunk := range slices.Chunk(suites, size) {
 		err := s.eliminate(ctx, &out.List, chunk,
 			func(left []uint16) *Hello { return s.hello(v.Version, left) },
 			func(a *Answer) (uint16, bool) { return a.Suite, a.Version == v.Version },
@@ -104,7 +112,7 @@ func (s *Server) findSuites(ctx context.Context, v *Version) (*Suites, error) {
 		complete = complete && out.Complete
 	}
 	out.Complete = complete
-	return out, s.order(ctx, out)
+	return out, nil
 }
 
 // order offers what the server has backwards: who has an order of its own

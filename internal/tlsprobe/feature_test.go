@@ -2,6 +2,7 @@ package tlsprobe_test
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -153,5 +154,23 @@ func TestResumption(t *testing.T) {
 	check(t, err)
 	if r.Ticket == nil || r.Ticket.Lifetime != 3600 || !r.ByTicket || r.ByID || r.By13 || r.Tickets13 != nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+// Who asks for faults alone pays for them alone: suites that may be one are
+// offered at once, once for all faults.
+func TestFewConnections(t *testing.T) {
+	s := bad(t, nil)
+	before := len(tlswire.Versions) + 1 // TLS 1.2 was found, and SSL 2.0 and so on were not
+	want := before + 2 - 1              // DHE is suspect, and then nothing
+	for _, probe := range []func(*tlsprobe.Server, context.Context) (tlsprobe.Finding, error){
+		(*tlsprobe.Server).Anonymous, (*tlsprobe.Server).Null, (*tlsprobe.Server).Export, (*tlsprobe.Server).RC4,
+		(*tlsprobe.Server).Sweet32, (*tlsprobe.Server).FREAK, (*tlsprobe.Server).Logjam, (*tlsprobe.Server).CRIME, (*tlsprobe.Server).DROWN,
+	} {
+		_, err := probe(s, t.Context())
+		check(t, err)
+	}
+	if n := s.Connections(); n != want {
+		t.Errorf("%d connections for nine faults, want %d", n, want)
 	}
 }

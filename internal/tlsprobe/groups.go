@@ -21,7 +21,7 @@ type Agreed struct {
 func (s *Server) Groups(ctx context.Context) (*Agreed, error) {
 	groups := tlswire.AllGroups()
 	ecdhe := func(s tlswire.Suite) bool { return strings.Contains(s.Name, "_ECDHE_") && !s.Is(tlswire.PSK) }
-	return s.agreed(ctx, groups,
+	out, err := s.agreed(ctx, groups,
 		func(v uint16, left []uint16) *Hello {
 			if v == tlswire.TLS13 {
 				return s.hello(v, tlswire.Suites(v)).with(tlswire.Groups(left)).share()
@@ -29,6 +29,10 @@ func (s *Server) Groups(ctx context.Context) (*Agreed, error) {
 			return s.hello(v, pick(tlswire.Suites(v), ecdhe)).with(tlswire.Groups(left))
 		},
 		func(a *Answer) uint16 { return a.Group })
+	if v, _ := s.supports(ctx, tlswire.TLS13); err == nil && v != nil && len(out.TLS13.IDs) == 0 {
+		out.TLS13 = List{IDs: []uint16{v.Answer.Group}} // the server knows no HelloRetryRequest
+	}
+	return out, err
 }
 
 // Schemes finds the schemes with which the server signs, certificates of both

@@ -59,15 +59,15 @@ func (h *Hello) share(groups ...uint16) *Hello {
 	return c.with(tlswire.KeyShares(c.Shares...))
 }
 
-// hello is a plain hello of one version, with the least extensions that let any
-// server answer.
-func (s *Server) hello(version uint16, suites []uint16) *Hello {
+// NewHello returns a hello for one version, SSL 3.0 to TLS 1.3, with the least
+// extensions that let any server answer. A name that is an address is left out.
+func NewHello(version uint16, name string, suites []uint16) *Hello {
 	h := &Hello{ClientHello: tlswire.ClientHello{Version: min(version, tlswire.TLS12), Random: tlswire.Random(), Suites: slices.Clone(suites)}}
 	if version == tlswire.SSL3 { // its servers need not bear extensions (RFC 5746, section 3.3)
 		h.Suites = append(h.Suites, tlswire.RenegotiationSCSV)
 		return h
 	}
-	if name := s.sni(); name != "" {
+	if name = sni(name); name != "" {
 		h.Extensions = append(h.Extensions, tlswire.ServerName(name))
 	}
 	h.Extensions = append(h.Extensions, tlswire.Groups(tlswire.AllGroups()), tlswire.PointFormats(),
@@ -82,6 +82,10 @@ func (s *Server) hello(version uint16, suites []uint16) *Hello {
 		return h.share(tlswire.X25519, tlswire.P256)
 	}
 	return h
+}
+
+func (s *Server) hello(version uint16, suites []uint16) *Hello {
+	return NewHello(version, s.Name, suites)
 }
 
 // full is a hello that asks for all that one answer can tell.
@@ -102,13 +106,13 @@ func (s *Server) full(version uint16, suites []uint16) *Hello {
 	return h
 }
 
-// sni is the name to ask for: never an address (RFC 6066, section 3), never
+// sni is how a name is asked for: never an address (RFC 6066, section 3), never
 // with the final dot.
-func (s *Server) sni() string {
-	if _, err := netip.ParseAddr(s.Name); err == nil {
+func sni(name string) string {
+	if _, err := netip.ParseAddr(name); err == nil {
 		return ""
 	}
-	return strings.TrimSuffix(s.Name, ".")
+	return strings.TrimSuffix(name, ".")
 }
 
 // pick keeps the suites that f likes.

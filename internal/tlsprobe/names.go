@@ -75,7 +75,7 @@ func (s *Server) Names(ctx context.Context) (*SNI, error) {
 		return nil, err
 	}
 	out := &SNI{None: v.Answer}
-	if s.sni() != "" {
+	if sni(s.Name) != "" {
 		if out.None, err = s.askTwice(ctx, hello().without(tlswire.ExtServerName)); err != nil {
 			return out, err
 		}

@@ -43,7 +43,16 @@ func (s *Server) Scan(ctx context.Context) (*Report, error) {
 	for i := range suites {
 		tasks = append(tasks, task(&suites[i], func() (*Suites, error) { return s.Suites(ctx, tlswire.SSL3+uint16(i)) }))
 	}
-	tasks = append(tasks,
+	err = all(tasks...) // the rest builds on it
+	for _, l := range suites {
+		if l != nil {
+			r.Suites = append(r.Suites, l)
+		}
+	}
+	if err != nil {
+		return r, err
+	}
+	tasks = []func() error{
 		task(&r.Groups, func() (*Agreed, error) { return s.Groups(ctx) }),
 		task(&r.Schemes, func() (*Agreed, error) { return s.Schemes(ctx) }),
 		task(&r.DHE, func() ([]*DHE, error) { return s.DHE(ctx) }),
@@ -51,18 +60,13 @@ func (s *Server) Scan(ctx context.Context) (*Report, error) {
 		task(&r.ALPN, func() (*ALPN, error) { return s.Protocols(ctx) }),
 		task(&r.SNI, func() (*SNI, error) { return s.Names(ctx) }),
 		task(&r.Resumption, func() (*Resumption, error) { return s.Resumption(ctx) }),
-		task(&r.Tolerance, func() (*Tolerance, error) { return s.Tolerance(ctx) }))
+		task(&r.Tolerance, func() (*Tolerance, error) { return s.Tolerance(ctx) }),
+	}
 	for i, f := range Faults {
 		r.Findings[i].Fault = f
 		tasks = append(tasks, task(&r.Findings[i].Finding, func() (Finding, error) { return f.Probe(s, ctx) }))
 	}
-	err = all(tasks...)
-	for _, l := range suites {
-		if l != nil {
-			r.Suites = append(r.Suites, l)
-		}
-	}
-	return r, err
+	return r, all(tasks...)
 }
 
 // task puts what f finds into out.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"math/big"
 	"slices"
+	"strings"
 
 	"example.org/starttls/internal/tlsprobe/tlswire"
 )
@@ -38,6 +39,7 @@ func (s *Server) ROBOT(ctx context.Context) (Finding, error) {
 		return whether(err, "version before TLS 1.3")
 	}
 	suites := pick(tlswire.Suites(v.Version), func(s tlswire.Suite) bool { return s.TransportsRSA() && common(s) })
+	var alike []string
 	for _, short := range []bool{false, true} {
 		first, evidence, err := s.oracle(ctx, v.Version, suites, short)
 		if err != nil {
@@ -47,8 +49,9 @@ func (s *Server) ROBOT(ctx context.Context) (Finding, error) {
 			return without("RSA key exchange")
 		}
 		if same(first) {
+			alike = append(alike, first[0])
 			if short {
-				return Finding{Safe, "all five answers are alike: " + first[0], evidence[:1]}, nil
+				return Finding{Safe, "the answers are alike: " + strings.Join(alike, ", then "), evidence[:1]}, nil
 			}
 			continue
 		}

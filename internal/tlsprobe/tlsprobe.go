@@ -42,6 +42,7 @@ type Server struct {
 
 	versions memo[[]Version]
 	suites   [5]memo[*Suites] // of SSL 3.0 to TLS 1.3
+	weak     [5]memo[*Suites] // those of them that may be a fault
 	classic  memo[*classic]
 }
 
@@ -113,6 +114,13 @@ type memo[T any] struct {
 	sync.Mutex
 	known bool
 	value T
+}
+
+// peek gives what is known already.
+func (m *memo[T]) peek() (value T, known bool) {
+	m.Lock()
+	defer m.Unlock()
+	return m.value, m.known
 }
 
 // get learns it, unless it is known. A failure is not remembered.

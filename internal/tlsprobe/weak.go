@@ -9,14 +9,38 @@ import (
 
 // Cipher suites that are faults by themselves, in any version.
 
-// weak finds suites that bad likes in the versions up to newest, which TLS 1.2
-// bounds: those of TLS 1.3 are all good but for two that encrypt nothing.
-func (s *Server) weak(ctx context.Context, newest uint16, bad func(tlswire.Suite, *Answer) bool) (Finding, error) {
+// suspect tells whether a suite may be a fault: by itself, by a short prime, or
+// in SSL 3.0.
+func suspect(version uint16, s tlswire.Suite) bool {
+	const bad = tlswire.Null | tlswire.Anonymous | tlswire.Export | tlswire.RC4 | tlswire.RC2 | tlswire.DES | tlswire.Block64
+	return s.Is(bad) || s.Exchange == tlswire.DHE || version == tlswire.SSL3 && s.Is(tlswire.CBC)
+}
+
+// suspects finds the suites of a version that may be a fault: among all, if they
+// are known, or by offering no others. nil: the server lacks the version.
+func (s *Server) suspects(ctx context.Context, version uint16) (*Suites, error) {
+	v, err := s.supports(ctx, version)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	i := version - tlswire.SSL3
+	if l, known := s.suites[i].peek(); known {
+		return l, nil
+	}
+	return s.weak[i].get(func() (*Suites, error) {
+		suites := pick(tlswire.Suites(version), func(s tlswire.Suite) bool { return suspect(version, s) })
+		return s.findSuites(ctx, v, suites)
+	})
+}
+
+// find finds suites that bad likes in the versions up to newest.
+func (s *Server) find(ctx context.Context, newest uint16, bad func(tlswire.Suite, *Answer) bool) (Finding, error) {
 	out := Finding{Verdict: Safe, Detail: "no such cipher suite"}
 	var names []string
+	versions := map[string][]string{}
 	complete := true
 	for v := tlswire.SSL3; v <= newest; v++ {
-		l, err := s.Suites(ctx, v)
+		l, err := s.suspects(ctx, v)
 		if err != nil {
 			return Finding{}, err
 		}
@@ -25,11 +49,19 @@ func (s *Server) weak(ctx context.Context, newest uint16, bad func(tlswire.Suite
 		}
 		complete = complete && l.Complete
 		for i, id := range l.IDs {
-			if suite := tlswire.SuiteByID(id); bad(suite, l.Answers[i]) {
-				names = append(names, suite.Name+" in "+tlswire.VersionName(v))
-				out.Evidence = append(out.Evidence, l.Answers[i].Exchange)
+			suite := tlswire.SuiteByID(id)
+			if !bad(suite, l.Answers[i]) {
+				continue
 			}
+			if versions[suite.Name] == nil {
+				names = append(names, suite.Name)
+			}
+			versions[suite.Name] = append(versions[suite.Name], tlswire.VersionName(v))
+			out.Evidence = append(out.Evidence, l.Answers[i].Exchange)
 		}
+	}
+	for i, name := range names {
+		names[i] = name + " (" + strings.Join(versions[name], ", ") + ")"
 	}
 	switch {
 	case len(names) > 0:
@@ -40,29 +72,29 @@ func (s *Server) weak(ctx context.Context, newest uint16, bad func(tlswire.Suite
 	return out, nil
 }
 
-func (s *Server) weakTraits(ctx context.Context, t tlswire.Traits) (Finding, error) {
-	return s.weak(ctx, tlswire.TLS13, func(s tlswire.Suite, _ *Answer) bool { return s.Is(t) })
+func (s *Server) findTraits(ctx context.Context, t tlswire.Traits) (Finding, error) {
+	return s.find(ctx, tlswire.TLS13, func(s tlswire.Suite, _ *Answer) bool { return s.Is(t) })
 }
 
 // Anonymous finds suites that authenticate no server.
 func (s *Server) Anonymous(ctx context.Context) (Finding, error) {
-	return s.weakTraits(ctx, tlswire.Anonymous)
+	return s.findTraits(ctx, tlswire.Anonymous)
 }
 
 // Null finds suites that encrypt nothing.
-func (s *Server) Null(ctx context.Context) (Finding, error) { return s.weakTraits(ctx, tlswire.Null) }
+func (s *Server) Null(ctx context.Context) (Finding, error) { return s.findTraits(ctx, tlswire.Null) }
 
 // Export finds suites with keys of 40 or 56 bits.
 func (s *Server) Export(ctx context.Context) (Finding, error) {
-	return s.weakTraits(ctx, tlswire.Export)
+	return s.findTraits(ctx, tlswire.Export)
 }
 
 // RC4 finds suites with RC4 (RFC 7465).
-func (s *Server) RC4(ctx context.Context) (Finding, error) { return s.weakTraits(ctx, tlswire.RC4) }
+func (s *Server) RC4(ctx context.Context) (Finding, error) { return s.findTraits(ctx, tlswire.RC4) }
 
 // Sweet32 finds suites with blocks of 64 bits, as of 3DES (CVE-2016-2183).
 func (s *Server) Sweet32(ctx context.Context) (Finding, error) {
-	return s.weakTraits(ctx, tlswire.Block64)
+	return s.findTraits(ctx, tlswire.Block64)
 }
 
 // POODLE finds SSL 3.0 with CBC, whose padding nobody checks (CVE-2014-3566).
@@ -70,13 +102,13 @@ func (s *Server) POODLE(ctx context.Context) (Finding, error) {
 	if v, err := s.supports(ctx, tlswire.SSL3); err != nil || v == nil {
 		return whether(err, "SSL 3.0")
 	}
-	return s.weak(ctx, tlswire.SSL3, func(s tlswire.Suite, _ *Answer) bool { return s.Is(tlswire.CBC) })
+	return s.find(ctx, tlswire.SSL3, func(s tlswire.Suite, _ *Answer) bool { return s.Is(tlswire.CBC) })
 }
 
 // FREAK finds RSA_EXPORT, with which an attacker on the path makes careless
 // clients take a key of 512 bits (CVE-2015-0204).
 func (s *Server) FREAK(ctx context.Context) (Finding, error) {
-	return s.weak(ctx, tlswire.TLS12, func(_ tlswire.Suite, a *Answer) bool {
+	return s.find(ctx, tlswire.TLS12, func(_ tlswire.Suite, a *Answer) bool {
 		return strings.HasPrefix(tlswire.SuiteByID(a.Suite).Name, "TLS_RSA_EXPORT")
 	})
 }
@@ -89,7 +121,7 @@ const weakDHE = 1024
 // Logjam finds DHE with primes of at most 1024 bits, in export suites or not
 // (CVE-2015-4000).
 func (s *Server) Logjam(ctx context.Context) (Finding, error) {
-	return s.weak(ctx, tlswire.TLS12, func(s tlswire.Suite, a *Answer) bool {
+	return s.find(ctx, tlswire.TLS12, func(s tlswire.Suite, a *Answer) bool {
 		return a.KeyExchange != nil && a.KeyExchange.P != nil && a.KeyExchange.Bits() <= weakDHE
 	})
 }

@@ -142,8 +142,8 @@ func (c *conn) protocol() string {
 	return ""
 }
 
-// serverHello makes our hello.
-func (c *conn) serverHello(session []byte) []byte {
+// serverHello makes our hello. A session that is resumed gets no other ticket.
+func (c *conn) serverHello(session []byte, resumed bool) []byte {
 	h := tlswire.ServerHello{Legacy: c.version, Random: c.random, SessionID: session, Suite: c.suite.ID}
 	theirs := c.hello.Extensions
 	if c.cfg.Deflate && slices.Contains(c.hello.Compression, tlswire.Deflate) {
@@ -156,12 +156,12 @@ func (c *conn) serverHello(session []byte) []byte {
 	if p := c.protocol(); p != "" {
 		h.Extensions = append(h.Extensions, tlswire.Protocols(p))
 	}
-	for _, t := range []uint16{tlswire.ExtExtendedMaster, tlswire.ExtTicket} {
-		if theirs.Has(t) && !(t == tlswire.ExtExtendedMaster && c.cfg.UnboundKeys) {
-			h.Extensions = append(h.Extensions, tlswire.Empty(t))
-		}
+	if theirs.Has(tlswire.ExtExtendedMaster) && !c.cfg.UnboundKeys {
+		h.Extensions = append(h.Extensions, tlswire.Empty(tlswire.ExtExtendedMaster))
 	}
-	c.tickets = theirs.Has(tlswire.ExtTicket)
+	if c.tickets = theirs.Has(tlswire.ExtTicket) && !resumed; c.tickets {
+		h.Extensions = append(h.Extensions, tlswire.Ticket(nil))
+	}
 	if theirs.Has(tlswire.ExtHeartbeat) && (c.cfg.Heartbeat || c.cfg.Heartbleed) {
 		h.Extensions = append(h.Extensions, tlswire.Heartbeat())
 	}
@@ -170,7 +170,7 @@ func (c *conn) serverHello(session []byte) []byte {
 
 // flight says all up to ServerHelloDone.
 func (c *conn) flight() error {
-	flight := [][]byte{c.serverHello(nil)}
+	flight := [][]byte{c.serverHello(nil, false)}
 	if !c.suite.Is(tlswire.Anonymous) {
 		flight = append(flight, tlswire.MarshalCertificates(c.cfg.Certificate.Certificate))
 	}

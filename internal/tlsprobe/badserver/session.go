@@ -215,8 +215,7 @@ func (c *conn) resume(master []byte) error {
 	if c.cfg.Ticketbleed && len(id) > 0 {
 		id = append(bytes.Clone(id), leak(32)...)[:32]
 	}
-	hello := c.serverHello(id)
-	c.tickets = false
+	hello := c.serverHello(id, true)
 	c.transcript = append(c.transcript, hello...)
 	if err := c.WriteMessages(hello); err != nil {
 		return err
