@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"time"
 
@@ -107,6 +108,8 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 		t.verdict, t.severity, t.detail = Noted, Info, "the session goes on in clear after the end of TLS, as the protocol allows"
 	case reply.Control:
 		t.verdict, t.detail = Vulnerable, "a command in clear is answered"
+	case errors.As(err, new(tls.RecordHeaderError)):
+		t.verdict, t.severity, t.detail = Warn, Low, "the server says "+starttls.Quote(said)+" in clear before it closes"
 	case err != nil && !timeout(err):
 		t.verdict, t.detail = Passed, "the server ends the connection"
 	default:
@@ -121,7 +124,10 @@ func readTLS(conn *starttls.Conn, in starttls.Injection) (said []byte, reply sta
 	said, reply, err = readUntil(conn, func(said []byte) starttls.Reply { return in.Classify(said) })
 	var rec tls.RecordHeaderError
 	if errors.As(err, &rec) && !isRecord(rec.RecordHeader[:]) {
-		said, reply.Control = append(said, rec.RecordHeader[:]...), true
+		said = append(said, rec.RecordHeader[:]...)
+		// A last word, as Exim's 421, is no answer to a command: the end comes after it.
+		_, closed := io.Copy(io.Discard, io.LimitReader(conn.NetConn(), 64<<10))
+		reply.Control = timeout(closed)
 	}
 	return said, reply, err
 }
