@@ -178,6 +178,11 @@ func (p xmpp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 		_, err := w.Write([]byte(override(offer, "<failure xmlns='"+nsTLS+"'/></stream:stream>")))
 		return out, cmpErr(err, starttls.ErrNotUpgraded)
 	}
+	// White space behind the request is forbidden (RFC 6120, section 5.3.3), yet
+	// clients end it as a line: it says nothing, and is read in clear.
+	if err := x.skipBlanks(); err != nil {
+		return out, err
+	}
 	out.TLS = true
 	return out, w.GoAhead([]byte(override(offer, "<proceed xmlns='"+nsTLS+"'/>")))
 }

@@ -2,6 +2,8 @@ package protocol
 
 import (
 	"bytes"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +146,26 @@ func TestXMPPServer(t *testing.T) {
 		{"optional, and something like it", mode(starttls.Optional), plain, optional("<<starttlsx/>"), "ok", false},
 		{"other words", starttls.Offer{Keyword: "xtls", Reply: []byte("<go/>")}, plain, []string{"<" + xmppHeader, ">" + xmppAnswer + "<stream:features><xtls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></xtls></stream:features>", "<" + xmppRequest, "><go/>"}, "ok", true},
 	})
+}
+
+// A line's end that came with the request, as go-xmpp sends it, is read in
+// clear; anything else that came with it is left for the core to refuse.
+func TestXMPPServerBehindRequest(t *testing.T) {
+	for behind, want := range map[string]string{"\n": "", "\n<x/>": "<x/>"} {
+		client, server := net.Pipe()
+		go io.Copy(io.Discard, client)
+		go func() {
+			io.WriteString(client, xmppHeader)
+			io.WriteString(client, xmppRequest+behind)
+		}()
+		w := starttls.NewWire(t.Context(), server, starttls.WireConfig{Side: starttls.ServerSide, ServerName: "s.test"})
+		out, err := XMPPClient.Server(w, starttls.Hello{}, starttls.Offer{})
+		if err != nil || !out.TLS || string(w.Ahead()) != want {
+			t.Errorf("%q: %v, %+v, ahead %q", behind, err, out, w.Ahead())
+		}
+		client.Close()
+		server.Close()
+	}
 }
 
 // TestXMPPOptionalGoesOn: the session takes up the stream that was opened before.
