@@ -226,9 +226,9 @@ func (p nntp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 func (nntp) Injection(_, _ string) starttls.Injection {
 	return starttls.Injection{
 		Probe:   []byte("DATE\r\n"),
-		Control: []byte("XPRB\r\n"),
+		Control: []byte("CAPABILITIES\r\n"), // answered without a sign-in, as little else is
 		Classify: classifyCodes(func(code int) starttls.Reply {
-			return starttls.Reply{Probe: code == 111 || code == 480 || code == 483, Control: code == 500}
+			return starttls.Reply{Probe: code == 111 || code == 480 || code == 483, Control: code == 101}
 		}),
 	}
 }
