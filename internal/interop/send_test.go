@@ -55,14 +55,17 @@ func TestConnectSignsIn(t *testing.T) {
 		"sieve://" + sharedDovecot(t).Sieve: "plain login scram-sha-256", "submission://" + sharedPostfix(t).Submission: "plain login",
 	} {
 		for mechanism := range strings.FieldsSeq(mechanisms) {
-			out, err := runClient(t, "", []string{"STARTTLS_PASSWORD=" + password}, starttls, "connect", "--ca", ca, "--name", serverName, "--auth", mechanism, "--user", mailUser, target)
-			if err != nil || !strings.Contains(out, "signed in as "+mailUser) {
-				t.Errorf("%s %s: %v\n%s", target, mechanism, err, out)
-			}
-			out, err = runClient(t, "", []string{"STARTTLS_PASSWORD=wrong"}, starttls, "connect", "--ca", ca, "--name", serverName, "--auth", mechanism, "--user", mailUser, target)
-			if err == nil || !strings.Contains(out, "sign-in: ") {
-				t.Errorf("%s %s: a wrong password: %v\n%s", target, mechanism, err, out)
-			}
+			t.Run(mechanism+" "+target, func(t *testing.T) {
+				t.Parallel()
+				out, err := runClient(t, "", []string{"STARTTLS_PASSWORD=" + password}, starttls, "connect", "--ca", ca, "--name", serverName, "--auth", mechanism, "--user", mailUser, target)
+				if err != nil || !strings.Contains(out, "signed in as "+mailUser) {
+					t.Errorf("%v\n%s", err, out)
+				}
+				out, err = runClient(t, "", []string{"STARTTLS_PASSWORD=wrong"}, starttls, "connect", "--ca", ca, "--name", serverName, "--auth", mechanism, "--user", mailUser, target)
+				if err == nil || !strings.Contains(out, "sign-in: ") {
+					t.Errorf("a wrong password: %v\n%s", err, out)
+				}
+			})
 		}
 	}
 }
