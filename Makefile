@@ -30,7 +30,7 @@ fuzz: ## every fuzz target for FUZZTIME each (default 2s)
 bench: ## the measurements of docs/performance.md
 	scripts/bench.sh
 
-docs: ## print again what is generated: findings, the table of protocols
+docs: ## print again what is generated: findings, the table of protocols (what was met: go test ./internal/interop -update)
 	go test ./check ./docs -update
 
 clients: ## measure real clients in every case of the lab, for docs/clients.md

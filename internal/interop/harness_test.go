@@ -42,7 +42,7 @@ func TestMain(m *testing.M) { os.Exit(runAll(m)) }
 
 func runAll(m *testing.M) int {
 	defer endShared()
-	return m.Run()
+	return compareMet(m.Run())
 }
 
 // server is one real server: its folder, its process and its certificates' root.
@@ -70,8 +70,17 @@ func newServer(t testing.TB, name string, programs ...string) *server {
 	return &server{Name: name, Dir: shortDir(t), CAFile: authority(t).File, end: syscall.SIGTERM}
 }
 
+// unpacked gives the path of a program of a Debian package that scripts/peers.sh
+// has unpacked beside the system, since it conflicts with one that is installed.
+func unpacked(pkg, program string) string {
+	return filepath.Join(unpackedDir, pkg, program)
+}
+
+const unpackedDir = "/var/cache/starttls-peers"
+
 func missing(t testing.TB, why string) {
 	t.Helper()
+	peersMissing.Store(true)
 	if os.Getenv("STARTTLS_PEERS") == "required" {
 		t.Fatal(why)
 	}

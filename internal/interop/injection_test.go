@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -20,13 +21,16 @@ const (
 	vulnerable = "vulnerable"        // it answers inside TLS
 )
 
-// injected is what each server does. The two that are vulnerable are so in the
-// versions of Debian 12: InspIRCd 3.15.0 and CUPS 2.4.2. A server that does
-// better by now has its entry changed.
+// injected is what each server does, or each in that protocol. Those that are
+// vulnerable are so in the versions of Debian 12: InspIRCd 3.15.0, CUPS 2.4.2,
+// Cyrus's httpd 3.6.1 and upsd 2.8.0. A server that does better by now has its
+// entry changed.
 var injected = map[string]string{
 	"Postfix": discarded, "Dovecot": closed, "OpenLDAP": refused, "Prosody": inClear, "ProFTPD": discarded, "INN": discarded,
 	"InspIRCd": vulnerable, "PostgreSQL": closed, "CUPS": vulnerable, "TigerVNC": closed, "xrdp": closed, "nats-server": closed,
 	"nbdkit": closed, "MariaDB": closed,
+	"Exim": discarded, "Cyrus IMAP": discarded, "Cyrus IMAP/http": vulnerable, "vsftpd": closed, "Pure-FTPd": discarded,
+	"PgBouncer": refused, "QEMU": closed, "NUT": vulnerable,
 }
 
 // unheard are servers that answer no probe in clear where a session there would
@@ -36,6 +40,8 @@ var unheard = map[string]string{
 	"xrdp":        "the probe belongs behind the negotiation",
 	"nats-server": "it takes a ClientHello and nothing else",
 	"nbdkit":      "the client's flags come before the probe",
+	"QEMU":        "the client's flags come before the probe",
+	"PgBouncer":   "in clear it says that TLS is required, and no more",
 	"MariaDB":     "the probe has the number that is due behind a request for TLS",
 }
 
@@ -43,6 +49,7 @@ const marker = "M7QZXVKA"
 
 func (s service) injection(t testing.TB) starttls.Injection {
 	t.Helper()
+	s.skipIfErratic(t)
 	return s.target(t).Protocol.(starttls.Injector).Injection(s.reference(), marker)
 }
 
@@ -55,7 +62,7 @@ func (s service) bare(t testing.TB, mode starttls.Mode, onAsk func([]byte) []sta
 		mode = starttls.Implicit
 	}
 	return starttls.Dial(t.Context(), target.Address, target.Protocol, &starttls.Config{
-		Mode: mode, ServerName: s.reference(), LocalName: "client.example.test", TLS: &tls.Config{RootCAs: authority(t).Pool}, Bare: true, OnAsk: onAsk,
+		Mode: mode, ServerName: s.reference(), LocalName: "client.example.test", TLS: &tls.Config{RootCAs: authority(t).Pool}, Bare: true, OnAsk: onAsk, Dialer: s.dialer,
 		Timeouts: starttls.Timeouts{Cleartext: 5 * time.Second, Handshake: 5 * time.Second},
 	})
 }
@@ -112,9 +119,10 @@ func TestInjectionIntoRealServers(t *testing.T) {
 			if s.target(t).Implicit {
 				t.Skip("there is no request for TLS")
 			}
+			want := cmp.Or(injected[s.server+"/"+s.scheme], injected[s.server])
 			for range 3 {
-				if got, why := s.inject(t); got != injected[s.server] {
-					t.Errorf("%s, not %s: %s", got, injected[s.server], why)
+				if got, why := s.inject(t); got != want {
+					t.Errorf("%s, not %s: %s", got, want, why)
 				}
 			}
 		})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"example.org/starttls"
+
 	_ "github.com/microsoft/go-mssqldb"
 )
 
@@ -17,6 +19,7 @@ func TestMSSQLOnOurServer(t *testing.T) {
 	for encrypt, scheme := range map[string]string{"true": "tds", "strict": "tdss"} {
 		t.Run("encrypt="+encrypt, func(t *testing.T) {
 			t.Parallel()
+			meet(t, scheme, starttls.ServerSide, "go-mssqldb")
 			o := serve(t, scheme)
 			db := openMSSQL(t, o.addr, encrypt, serverName)
 			check(t, db.PingContext(t.Context()))
@@ -58,6 +61,7 @@ func openMSSQL(t *testing.T, addr, encrypt, server string) *sql.DB {
 
 // FreeTDS, whose TLS is GnuTLS, likewise.
 func TestFreeTDSOnOurServer(t *testing.T) {
+	meet(t, "tds", starttls.ServerSide, "FreeTDS")
 	o := serve(t, "tds")
 	conf := filepath.Join(t.TempDir(), "freetds.conf")
 	check(t, os.WriteFile(conf, fmt.Appendf(nil, "[ours]\nhost = 127.0.0.1\nport = %s\ntds version = 7.4\nencryption = require\nca file = %s\n", o.port(), authority(t).File), 0o644))

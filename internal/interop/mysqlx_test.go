@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"example.org/starttls"
 )
 
 // xSession signs in over the X protocol by MySQL's own connector for Node.js, and
@@ -29,6 +31,7 @@ func xdevapi(t *testing.T, o *ours, ca, name string) (string, error) {
 }
 
 func TestXDevAPIOnOurServer(t *testing.T) {
+	meet(t, "mysqlx", starttls.ServerSide, "@mysql/xdevapi")
 	o := serve(t, "mysqlx")
 	out, err := xdevapi(t, o, authority(t).File, serverName)
 	if err != nil || !strings.Contains(out, "row [ 1 ]") || !strings.Contains(o.heard(), "sign-in PLAIN me") {

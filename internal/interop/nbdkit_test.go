@@ -1,10 +1,6 @@
 package interop
 
-import (
-	"os"
-	"path/filepath"
-	"testing"
-)
+import "testing"
 
 // nbdkit that requires TLS, with a disk in memory.
 //
@@ -19,12 +15,7 @@ func startNBDKit(t testing.TB) *nbdkit {
 	t.Helper()
 	const program = "/usr/bin/nbdkit"
 	n := &nbdkit{server: newServer(t, "nbdkit", program), NBD: freeAddr(t)}
-	cert, key := n.certify(t, good)
-	root, err := os.ReadFile(n.CAFile)
-	check(t, err)
-	n.write(t, "ca-cert.pem", string(root), 0o644)
-	check(t, os.Rename(cert, filepath.Join(n.Dir, "server-cert.pem")))
-	check(t, os.Rename(key, filepath.Join(n.Dir, "server-key.pem")))
+	n.tlsFolder(t)
 	n.giveTo(t, "nobody")
 	n.run(t, "nobody", []string{n.NBD}, program, "--foreground", "--tls=require", "--tls-certificates="+n.Dir,
 		"--ipaddr=127.0.0.1", "--port="+portOf(n.NBD), "memory", "1M")

@@ -28,13 +28,19 @@ type ours struct {
 }
 
 // serve runs our server half of scheme until the test ends. Its certificate, of
-// the tests' root, is for serverName, for domain, and for 127.0.0.1, which is
-// what clients verify that can not be told another name.
+// the tests' root, is for serverName, for domain, and for 127.0.0.1 and localhost,
+// which is what clients verify that can not be told another name.
 func serve(t testing.TB, scheme string, edit ...func(*starttls.Config)) *ours {
+	t.Helper()
+	return serveAt(t, scheme, "127.0.0.1:0", edit...)
+}
+
+// serveAt is serve at an address of one's own.
+func serveAt(t testing.TB, scheme, addr string, edit ...func(*starttls.Config)) *ours {
 	t.Helper()
 	p, implicit, err := protocol.Lookup(scheme)
 	check(t, err)
-	cert, err := authority(t).CA.Issue(nil, serverName, domain, "127.0.0.1")
+	cert, err := authority(t).CA.Issue(nil, serverName, domain, "127.0.0.1", "localhost")
 	check(t, err)
 	cfg := &starttls.Config{ServerName: serverName, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}
 	if implicit {
@@ -43,7 +49,7 @@ func serve(t testing.TB, scheme string, edit ...func(*starttls.Config)) *ours {
 	for _, e := range edit {
 		e(cfg)
 	}
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	tcp, err := net.Listen("tcp", addr)
 	check(t, err)
 	o := &ours{addr: tcp.Addr().String()}
 	l := starttls.NewListener(tcp, p, cfg)
@@ -53,6 +59,9 @@ func serve(t testing.TB, scheme string, edit ...func(*starttls.Config)) *ours {
 			nc, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if nc.(*starttls.Conn).TLS() != nil {
+				o.note(starttls.Leak{What: "TLS"})
 			}
 			go func() {
 				defer nc.Close()
@@ -78,6 +87,11 @@ func (o *ours) heard() string {
 
 func (o *ours) port() string { return portOf(o.addr) }
 
+func (o *ours) host() string {
+	host, _, _ := net.SplitHostPort(o.addr)
+	return host
+}
+
 // runClient runs a client, which must be installed, and returns what it said.
 func runClient(t testing.TB, stdin string, env []string, name string, args ...string) (string, error) {
 	t.Helper()
@@ -98,11 +112,12 @@ func runClient(t testing.TB, stdin string, env []string, name string, args ...st
 func TestOpenSSLOnOurServers(t *testing.T) {
 	for scheme, args := range map[string]string{
 		"smtp": "smtp", "submission": "smtp", "lmtp": "lmtp", "imap": "imap", "pop3": "pop3", "sieve": "sieve", "nntp": "nntp", "ftp": "ftp",
-		"ldap": "ldap", "irc": "irc", "postgresql": "postgres", "mysql": "mysql",
+		"ldap": "ldap", "irc": "irc", "telnet": "telnet", "postgresql": "postgres", "mysql": "mysql",
 		"xmpp-client": "xmpp -xmpphost " + domain, "xmpp-server": "xmpp-server -xmpphost " + domain,
 	} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
+			meet(t, scheme, starttls.ServerSide, "OpenSSL")
 			out, err := sClient(t, serve(t, scheme).addr, "-starttls "+args)
 			if err != nil || !strings.Contains(out, "Verification: OK") {
 				t.Errorf("%v\n%s", err, out)
@@ -116,6 +131,7 @@ func TestGnuTLSOnOurServers(t *testing.T) {
 	for scheme, name := range map[string]string{"smtp": "smtp", "lmtp": "lmtp", "imap": "imap", "pop3": "pop3", "sieve": "sieve", "nntp": "nntp", "ftp": "ftp", "ldap": "ldap", "postgresql": "postgres", "xmpp-client": "xmpp"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
+			meet(t, scheme, starttls.ServerSide, "GnuTLS")
 			o := serve(t, scheme)
 			out, err := runClient(t, "", nil, "gnutls-cli", "--starttls-proto="+name, "--x509cafile="+authority(t).File, "--verify-hostname="+serverName, "--sni-hostname="+serverName, "-p", o.port(), "127.0.0.1")
 			if !strings.Contains(out, "Handshake was completed") || !strings.Contains(out, "Status: The certificate is trusted") {
@@ -126,45 +142,30 @@ func TestGnuTLSOnOurServers(t *testing.T) {
 }
 
 // Clients that sign in, each with its certificate check on.
-func TestClientsSignInOnOurServers(t *testing.T) {
-	for name, c := range map[string]struct {
-		scheme string
-		heard  string // what the session must have been told
-		run    func(t *testing.T, o *ours, ca string) (string, error)
-	}{
-		"curl smtp": {"submission", "sign-in PLAIN me", func(t *testing.T, o *ours, ca string) (string, error) {
-			return curl(t, o, ca, "Subject: x\r\n\r\ny\r\n", "smtp", "--mail-from", "a@example.test", "--mail-rcpt", "b@example.test", "-T", "-")
-		}},
-		"curl imap":  {"imap", "sign-in PLAIN me", func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "imap") }},
-		"curl pop3":  {"pop3", "sign-in PLAIN me", func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "pop3") }},
-		"curl ftp":   {"ftp", "sign-in USER me", func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "ftp", "-I") }},
-		"curl imaps": {"imaps", "sign-in PLAIN me", func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "imaps") }},
-		"swaks": {"submission", "content", func(t *testing.T, o *ours, ca string) (string, error) {
-			return runClient(t, "", nil, "swaks", "--server", "127.0.0.1", "-p", o.port(), "-tls", "--tls-verify", "--tls-ca-path", ca, "--from", "a@example.test", "--to", "b@example.test", "-a", "PLAIN", "-au", "me", "-ap", "secret")
-		}},
-		"swaks lmtp": {"lmtp", "content", func(t *testing.T, o *ours, ca string) (string, error) {
-			return runClient(t, "", nil, "swaks", "--protocol", "LMTP", "--server", "127.0.0.1", "-p", o.port(), "-tls", "--tls-verify", "--tls-ca-path", ca, "--from", "a@example.test", "--to", "b@example.test")
-		}},
-		"ldapsearch -ZZ": {"ldap", "sign-in simple cn=me", func(t *testing.T, o *ours, ca string) (string, error) {
-			// libldap checks the certificate against the address where it is given one
-			return runClient(t, "", []string{"LDAPTLS_CACERT=" + ca, "LDAPTLS_REQCERT=demand"}, "ldapsearch", "-ZZ", "-x", "-D", "cn=me", "-w", "secret", "-H", "ldap://127.0.0.1:"+o.port(), "-b", "dc=example", "-s", "base")
-		}},
-		"psql verify-full": {"postgresql", "sign-in PASSWORD me", func(t *testing.T, o *ours, ca string) (string, error) {
-			return runClient(t, "", []string{"PGPASSWORD=secret"}, "psql", fmt.Sprintf("host=%s hostaddr=127.0.0.1 port=%s sslmode=verify-full sslrootcert=%s user=me dbname=x", serverName, o.port(), ca), "-c", "select 1")
-		}},
-		"mariadb": {"mysql", "sign-in mysql_native_password me", func(t *testing.T, o *ours, ca string) (string, error) {
-			return runClient(t, "", nil, "mariadb", "-h", "127.0.0.1", "-P", o.port(), "-u", "me", "-psecret", "--ssl-ca="+ca, "--ssl-verify-server-cert", "-e", "select 1")
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := serve(t, c.scheme)
-			out, err := c.run(t, o, authority(t).File)
-			if err != nil || !strings.Contains(o.heard(), c.heard) {
-				t.Errorf("%v; the session heard %q\n%s", err, o.heard(), out)
-			}
-		})
-	}
+var signInClients = []client{
+	{peer: "curl", scheme: "submission", heard: "sign-in PLAIN me", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		return curl(t, o, ca, "Subject: x\r\n\r\ny\r\n", "smtp", "--mail-from", "a@example.test", "--mail-rcpt", "b@example.test", "-T", "-")
+	}},
+	{peer: "curl", scheme: "imap", heard: "sign-in PLAIN me", run: func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "imap") }},
+	{peer: "curl", scheme: "pop3", heard: "sign-in PLAIN me", run: func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "pop3") }},
+	{peer: "curl", scheme: "ftp", heard: "sign-in USER me", run: func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "ftp", "-I") }},
+	{peer: "curl", scheme: "imaps", heard: "sign-in PLAIN me", run: func(t *testing.T, o *ours, ca string) (string, error) { return curl(t, o, ca, "", "imaps") }},
+	{peer: "swaks", scheme: "submission", heard: "content", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		return runClient(t, "", nil, "swaks", "--server", "127.0.0.1", "-p", o.port(), "-tls", "--tls-verify", "--tls-ca-path", ca, "--from", "a@example.test", "--to", "b@example.test", "-a", "PLAIN", "-au", "me", "-ap", "secret")
+	}},
+	{peer: "swaks", scheme: "lmtp", heard: "content", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		return runClient(t, "", nil, "swaks", "--protocol", "LMTP", "--server", "127.0.0.1", "-p", o.port(), "-tls", "--tls-verify", "--tls-ca-path", ca, "--from", "a@example.test", "--to", "b@example.test")
+	}},
+	{peer: "OpenLDAP", scheme: "ldap", heard: "sign-in simple cn=me", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		// libldap checks the certificate against the address where it is given one
+		return runClient(t, "", []string{"LDAPTLS_CACERT=" + ca, "LDAPTLS_REQCERT=demand"}, "ldapsearch", "-ZZ", "-x", "-D", "cn=me", "-w", "secret", "-H", "ldap://127.0.0.1:"+o.port(), "-b", "dc=example", "-s", "base")
+	}},
+	{peer: "PostgreSQL", scheme: "postgresql", heard: "sign-in PASSWORD me", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		return runClient(t, "", []string{"PGPASSWORD=secret"}, "psql", fmt.Sprintf("host=%s hostaddr=127.0.0.1 port=%s sslmode=verify-full sslrootcert=%s user=me dbname=x", serverName, o.port(), ca), "-c", "select 1")
+	}},
+	{peer: "MariaDB", scheme: "mysql", heard: "sign-in mysql_native_password me", run: func(t *testing.T, o *ours, ca string) (string, error) {
+		return runClient(t, "", nil, "mariadb", "-h", "127.0.0.1", "-P", o.port(), "-u", "me", "-psecret", "--ssl-ca="+ca, "--ssl-verify-server-cert", "-e", "select 1")
+	}},
 }
 
 func curl(t *testing.T, o *ours, ca, stdin, scheme string, args ...string) (string, error) {
@@ -173,6 +174,7 @@ func curl(t *testing.T, o *ours, ca, stdin, scheme string, args ...string) (stri
 
 // Go's own client, which dials, upgrades and signs in by itself.
 func TestNetSMTPOnOurServer(t *testing.T) {
+	meet(t, "submission", starttls.ServerSide, "Go net/smtp")
 	o := serve(t, "submission")
 	c, err := smtp.Dial(o.addr)
 	check(t, err)
@@ -192,6 +194,7 @@ func TestNetSMTPOnOurServer(t *testing.T) {
 }
 
 func TestGoIMAPOnOurServer(t *testing.T) {
+	meet(t, "imap", starttls.ServerSide, "go-imap")
 	o := serve(t, "imap")
 	tls := &tls.Config{ServerName: serverName, RootCAs: authority(t).Pool}
 	c, err := imapclient.DialStartTLS(o.addr, &imapclient.Options{TLSConfig: tls})
