@@ -3,6 +3,7 @@
 package docs_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"example.org/starttls"
+	"example.org/starttls/internal/met"
 	"example.org/starttls/protocol"
 )
 
@@ -40,14 +42,14 @@ func TestProtocolTableInReadme(t *testing.T) {
 
 func protocolTable() string {
 	var b strings.Builder
-	b.WriteString("| scheme | what it is | port | implicit TLS | client | server | probe | settles | specification |\n|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| scheme | what it is | port | implicit TLS | client | server | probe | injection test | met | specification |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, p := range protocol.All() {
 		i := p.Info()
 		_, probe := p.(starttls.Prober)
-		_, host := p.(starttls.Host)
-		_, settles := p.(starttls.Settler)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | yes | %s | %s | %s | %s |\n",
-			i.Name, i.Title, port(i.Port), port(i.ImplicitTLS), yes(host), yes(probe), yes(settles), i.Reference)
+		_, inject := p.(starttls.Injector)
+		peers := strings.Join(met.Names(met.Of(i.Name)), ", ")
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | yes | yes | %s | %s | %s | %s |\n",
+			i.Name, i.Title, port(i.Port), port(i.ImplicitTLS), yes(probe), yes(inject), cmp.Or(peers, "itself only"), i.Reference)
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"example.org/starttls"
+	"example.org/starttls/internal/met"
 	"example.org/starttls/protocol"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type protocolEntry struct {
 	Client    bool     `json:"client"`
 	Server    bool     `json:"server"`
 	Probe     bool     `json:"probe"`
+	Inject    bool     `json:"inject"`  // there is an injection test
+	Met       []string `json:"met"`     // programs of other people, with version; none: itself only
 	Gateway   bool     `json:"gateway"` // its TLS can be ended by a gateway
 	WhyNot    string   `json:"no_gateway_because,omitempty"`
 	Title     string   `json:"title"`
@@ -33,18 +36,15 @@ func newProtocols(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "protocols",
 		Short: "List the protocols that are spoken, with their ports",
-		Args:  cobra.NoArgs,
+		Long: `List the protocols that are spoken: their ports with the upgrade and for TLS
+from the first byte, which halves there are, whether the session inside TLS can
+be probed, injection be tested and a gateway end the TLS, and which programs of
+other people each has met in our tests: servers that our client half brought to
+TLS, and clients that our server half did. The table names one and counts the
+others; the JSON names them all.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var list []protocolEntry
-			for _, p := range protocol.All() {
-				i := p.Info()
-				_, probe := p.(starttls.Prober)
-				why := ""
-				if u, ok := p.(starttls.Unspliceable); ok {
-					why = u.Unspliceable()
-				}
-				list = append(list, protocolEntry{i.Name, append([]string{}, i.Aliases...), i.Port, i.ImplicitTLS, true, true, probe, why == "", why, i.Title, i.Reference})
-			}
+			list := protocolEntries()
 			switch format {
 			case "json":
 				e := json.NewEncoder(a.out)
@@ -63,17 +63,49 @@ func newProtocols(a *app) *cobra.Command {
 	return c
 }
 
-func (a *app) protocolTable(list []protocolEntry) error {
-	t := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SCHEME\tPORT\tIMPLICIT TLS\tGATEWAY\tWHAT IT IS\tSPECIFICATION")
-	for _, p := range list {
-		gateway := "yes"
-		if !p.Gateway {
-			gateway = "no"
+func protocolEntries() (list []protocolEntry) {
+	for _, p := range protocol.All() {
+		i := p.Info()
+		_, probe := p.(starttls.Prober)
+		_, inject := p.(starttls.Injector)
+		why := ""
+		if u, ok := p.(starttls.Unspliceable); ok {
+			why = u.Unspliceable()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, orDash(p.Port), orDash(p.Implicit), gateway, p.Title, p.Reference)
+		list = append(list, protocolEntry{i.Name, append([]string{}, i.Aliases...), i.Port, i.ImplicitTLS, true, true, probe, inject,
+			met.Names(met.Of(i.Name)), why == "", why, i.Title, i.Reference})
+	}
+	return list
+}
+
+// protocolTable is narrow enough for a terminal of 100 columns.
+func (a *app) protocolTable(list []protocolEntry) error {
+	t := tabwriter.NewWriter(a.out, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(t, "SCHEME\tPORT\tTLS\tCLI-\tSER-\tPROBE\tIN-\tGATE-\tWHAT IT IS\tMET")
+	fmt.Fprintln(t, "\t\t\tENT\tVER\t\tJECT\tWAY")
+	for _, p := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, orDash(p.Port), orDash(p.Implicit),
+			yes(p.Client), yes(p.Server), yes(p.Probe), yes(p.Inject), yes(p.Gateway), p.Title, briefly(p.Met))
 	}
 	return t.Flush()
+}
+
+// briefly names the first of the programs that were met, and counts the others.
+func briefly(met []string) string {
+	switch len(met) {
+	case 0:
+		return "itself only"
+	case 1:
+		return met[0]
+	}
+	return fmt.Sprintf("%s +%d", met[0], len(met)-1)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "-"
 }
 
 func orDash(port int) string {
