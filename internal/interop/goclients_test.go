@@ -17,7 +17,7 @@ import (
 )
 
 // The clients that are libraries for Go programs.
-var goClients = []client{
+var goLibraries = []client{
 	{peer: "go-amqp", scheme: "amqp", heard: "sign-in PLAIN me", run: inGo(func(t *testing.T, o *ours, verify *tls.Config) error {
 		c, err := amqp.Dial("amqp://"+o.addr, amqp.ConnTLS(true), amqp.ConnTLSConfig(verify), amqp.ConnSASLPlain("me", "secret"))
 		if err != nil {
