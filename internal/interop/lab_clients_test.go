@@ -49,7 +49,7 @@ func TestLabClients(t *testing.T) {
 	if *clientsPage == "" {
 		t.Skip("make clients runs it")
 	}
-	all := slices.DeleteFunc(slices.Concat(programs(t), goClients()), func(c labClient) bool {
+	all := slices.DeleteFunc(slices.Concat(labPrograms(t), goClients()), func(c labClient) bool {
 		return *clientsOnly != "" && !slices.Contains(strings.Split(*clientsOnly, ","), c.name)
 	})
 	page := clientsTable{rows: make([]string, len(all)), details: make([]string, len(all))}
@@ -112,7 +112,7 @@ func labDetails(c labClient, rep lab.Report) string {
 
 // programs are the scripts in testdata/clients whose program is installed. Their
 // first line says protocol, what is asked for, and what tells the version.
-func programs(t *testing.T) (out []labClient) {
+func labPrograms(t *testing.T) (out []labClient) {
 	files, err := filepath.Glob("testdata/clients/*.sh")
 	check(t, err)
 	for _, file := range files {
