@@ -127,3 +127,14 @@ func (p ported) Info() starttls.Info {
 	i.Port, i.ImplicitTLS = p.port, p.implicit
 	return i
 }
+
+// A server whose upgrade can be attacked is safe from nobody on the path, whatever
+// its certificate.
+func TestAttackerOfTheUpgrade(t *testing.T) {
+	ca := newCA(t)
+	at := faulty(t, protocol.Submission, issue(t, ca, nil, name), func(*heard) hostile.Fault { return hostile.Fault{Keep: hostile.All} })
+	r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name})
+	if r.Level != "verify" || r.Against.Eavesdropper != "safe" || r.Against.Attacker != "exposed" || r.Against.AttackerFix != injectionFix {
+		t.Errorf("level %s, %+v", r.Level, r.Against)
+	}
+}

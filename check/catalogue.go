@@ -63,6 +63,8 @@ func find(id string) entry {
 	return catalogue[i]
 }
 
+func (f Finding) is(e entry) bool { return f.ID == e.id }
+
 // role is who uses the target's port. The port decides before the protocol: SMTP
 // on 587 is no relay's, and nobody falls back from a port that begins with TLS.
 func (r *run) role() starttls.Role {

@@ -200,7 +200,12 @@ func (r *run) against() {
 		return
 	}
 	r.Against.Eavesdropper = "safe"
+	broken := func(f Finding) bool { // the upgrade itself can be attacked, whatever the certificate
+		return f.Verdict == Vulnerable && (slices.ContainsFunc(injectionFindings, f.is) || slices.ContainsFunc(boundaryFindings, f.is))
+	}
 	switch {
+	case slices.ContainsFunc(r.Findings, broken):
+		r.Against.AttackerFix = r.fixOf(broken)
 	case r.bound():
 		r.Against.Attacker = "safe"
 	case !r.Certificate.Verified:

@@ -135,19 +135,18 @@ func (f *ftpSplice) features(x *exchange, line []byte, last bool) []byte {
 // parsePasv reads the address of a reply to PASV (RFC 959, section 4.1.2).
 func parsePasv(line string) string {
 	digits := strings.FieldsFunc(line[4:], func(r rune) bool { return r < '0' || r > '9' })
-	for len(digits) >= 6 {
-		var b [6]byte
-		ok := true
-		for i := range b {
-			n, err := strconv.ParseUint(digits[len(digits)-6+i], 10, 8)
-			b[i], ok = byte(n), ok && err == nil
-		}
-		if !ok {
-			break
-		}
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), uint16(b[4])<<8|uint16(b[5])).String()
+	if len(digits) < 6 {
+		return ""
 	}
-	return ""
+	var b [6]byte
+	for i := range b {
+		n, err := strconv.ParseUint(digits[len(digits)-6+i], 10, 8)
+		if err != nil {
+			return ""
+		}
+		b[i] = byte(n)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[:4])), uint16(b[4])<<8|uint16(b[5])).String()
 }
 
 // passive leads a data connection over the gateway. What the backend says of its

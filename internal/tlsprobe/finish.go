@@ -119,6 +119,7 @@ func (x *session) rsaSecret(a *Answer) (premaster, half []byte, err error) {
 	premaster = binary.BigEndian.AppendUint16(nil, x.hello.Version)
 	premaster = append(premaster, make([]byte, 46)...)
 	rand.Read(premaster[2:])
+	//lint:ignore SA1019 key exchange by RSA has no other padding
 	half, err = rsa.EncryptPKCS1v15(rand.Reader, key, premaster)
 	return premaster, half, err
 }

@@ -83,11 +83,6 @@ func bad(t testing.TB, set func(*badserver.Config)) *tlsprobe.Server {
 	return listen(t, func(nc net.Conn) { s.Serve(nc) })
 }
 
-// both sets what two functions set.
-func both(a, b func(*badserver.Config)) func(*badserver.Config) {
-	return func(c *badserver.Config) { a(c); b(c) }
-}
-
 // std starts a server of crypto/tls.
 func std(t testing.TB, cfg *tls.Config) *tlsprobe.Server {
 	t.Helper()
