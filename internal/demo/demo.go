@@ -28,6 +28,7 @@ type Server struct {
 	Target  check.Target
 	Want    []string      // the findings it must get, worse than info
 	Also    []string      // those that may follow from its fault, depending on who is faster
+	Level   check.Level   // of the tests that it takes to see what is wrong with it
 	Outcome check.Outcome // how the attempt to upgrade it must end
 }
 
@@ -120,7 +121,7 @@ func (d *Demo) serve(ctx context.Context, ca *testca.CA, p starttls.Protocol, f 
 	}
 	port := tcp.Addr().(*net.TCPAddr).Port
 	at := check.Target{Protocol: p, Host: "127.0.0.1", Port: port, Address: tcp.Addr().String()}
-	d.Servers = append(d.Servers, Server{f.name, at, f.want, f.also, cmp.Or(f.outcome, check.Upgraded)})
+	d.Servers = append(d.Servers, Server{f.name, at, f.want, f.also, f.level(), cmp.Or(f.outcome, check.Upgraded)})
 	return nil
 }
 
@@ -159,6 +160,8 @@ func (d *Demo) Check(ctx context.Context, o check.Options) []check.Result {
 	for i, s := range d.Servers {
 		wg.Go(func() {
 			slots <- struct{}{}
+			o := o
+			o.Level = cmp.Or(o.Level, s.Level)
 			out[i] = check.Run(ctx, s.Target, o)
 			<-slots
 		})

@@ -121,6 +121,15 @@ var faults = []fault{
 	{name: "goes on in clear after TLS", protocol: protocol.Submission, want: []string{"clear-after-tls"}, serve: boundary(hostile.Fault{ClearAfter: true})},
 }
 
+// level is how far a check must go: what is wrong with a server of its own kind
+// shows only in probes.
+func (f fault) level() check.Level {
+	if f.serve != nil {
+		return check.ActiveProbes
+	}
+	return check.Handshake
+}
+
 // injections are the tests of commands that come in clear.
 var injections = []string{"inject-segment", "inject-delayed", "inject-after-ok", "inject-partial-line", "inject-prefix", "inject-parser"}
 
