@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"example.org/starttls"
 )
@@ -31,11 +32,23 @@ func TestClientsOnOurServers(t *testing.T) {
 			meet(t, c.scheme, starttls.ServerSide, c.peer)
 			o := serveAt(t, c.scheme, cmp.Or(c.listen, "127.0.0.1:0"))
 			out, err := c.run(t, o, authority(t).File)
-			if err != nil && !c.fails || !strings.Contains(o.heard(), c.heard) || !strings.Contains(out, c.says) {
+			if err != nil && !c.fails || !o.hears(c.heard) || !strings.Contains(out, c.says) {
 				t.Errorf("%v; the session heard %q\n%s", err, o.heard(), out)
 			}
 		})
 	}
+}
+
+// hears waits for the session to hear what a client may have said just before
+// it ended.
+func (o *ours) hears(what string) bool {
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(o.heard(), what); {
+		if time.Now().After(end) {
+			return false
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return true
 }
 
 var clients = []client{

@@ -1,21 +1,32 @@
 package interop
 
 import (
-	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
 
-// command builds the starttls command.
+var built struct {
+	sync.Mutex
+	file string
+}
+
+// command builds the starttls command, at the first call.
 func command(t testing.TB) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "starttls")
-	if out, err := runClient(t, "", []string{"HOME=" + os.Getenv("HOME")}, "go", "build", "-o", file, "example.org/starttls/cmd/starttls"); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	built.Lock()
+	defer built.Unlock()
+	if built.file == "" {
+		file := filepath.Join(shortDir(untilExit{t}), "starttls")
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, "example.org/starttls/cmd/starttls").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		built.file = file
 	}
-	return file
+	return built.file
 }
 
 // A message that send gives to Postfix, signed in through Dovecot, lies in the
