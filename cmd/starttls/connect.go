@@ -262,7 +262,7 @@ func (a *app) typeByHand(nc net.Conn, upgraded <-chan *tls.Conn) {
 			select {
 			case tc = <-upgraded:
 				w = &crlfWriter{w: tc}
-			case <-time.After(200 * time.Millisecond): // the server's answer to the line before
+			case <-time.After(time.Second): // the server's answer to the line before
 			}
 		}
 		w.Write(line)
