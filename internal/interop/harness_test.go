@@ -177,6 +177,9 @@ func (s *server) await(t testing.TB, what string, ready func() bool) {
 	for deadline := time.Now().Add(patience); !ready(); {
 		select {
 		case <-s.exited:
+			if ready() { // it came so far, and then ended of itself
+				return
+			}
 			t.Fatalf("%s ended before it could %s\n%s", s.Name, what, s.logs())
 		case <-time.After(10 * time.Millisecond):
 		}
