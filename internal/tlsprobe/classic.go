@@ -200,7 +200,10 @@ func (s *Server) Ticketbleed(ctx context.Context) (Finding, error) {
 		return finding(Inconclusive, "a hello with a ticket was "+c.byTicket.String(), c.byTicket), nil
 	}
 	if id := c.byTicket.Hello.SessionID; len(id) > len(c.ticketID) && bytes.HasPrefix(id, c.ticketID) {
-		return finding(Vulnerable, "it gives back a longer session ID than it was given", c.byTicket), nil
+		f := finding(Vulnerable, "it gives back a longer session ID than it was given", c.byTicket)
+		said := f.Evidence[0].Received
+		f.Evidence[0].Received = said[:bytes.Index(said, id)+len(c.ticketID)] // not what leaked
+		return f, nil
 	}
 	return finding(Safe, "it gives back the session ID as it was", c.byTicket), nil
 }

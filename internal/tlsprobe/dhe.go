@@ -83,7 +83,10 @@ func (s *Server) DHE(ctx context.Context) ([]*DHE, error) {
 
 func newDHE(k *tlswire.KeyExchange) *DHE {
 	d := &DHE{P: k.P, G: k.G, Bits: k.P.BitLen(), Name: PrimeName(k.P)}
-	if d.Bits <= primality {
+	switch {
+	case strings.HasPrefix(d.Name, "RFC 7919") || strings.HasPrefix(d.Name, "RFC 3526") || strings.HasPrefix(d.Name, "RFC 2409"):
+		d.Safe = true // as those RFCs promise
+	case d.Bits <= primality:
 		d.Broken = !k.P.ProbablyPrime(1)
 		d.Safe = !d.Broken && new(big.Int).Rsh(k.P, 1).ProbablyPrime(1)
 	}

@@ -47,7 +47,7 @@ type Fault struct {
 var Faults = []Fault{
 	{"heartbleed", []string{"CVE-2014-0160"}, (*Server).Heartbleed},
 	{"ccs-injection", []string{"CVE-2014-0224"}, (*Server).CCSInjection},
-	{"robot", []string{"CVE-2017-13099", "ROBOT"}, (*Server).ROBOT},
+	{"robot", []string{"ROBOT", "RFC 5246, section 7.4.7.1"}, (*Server).ROBOT},
 	{"ticketbleed", []string{"CVE-2016-9244"}, (*Server).Ticketbleed},
 	{"drown", []string{"CVE-2016-0800", "RFC 6176"}, (*Server).DROWN},
 	{"freak", []string{"CVE-2015-0204"}, (*Server).FREAK},

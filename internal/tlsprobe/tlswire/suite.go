@@ -3,6 +3,7 @@ package tlswire
 import (
 	"cmp"
 	_ "embed"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,21 +93,20 @@ func SuiteByID(id uint16) Suite {
 // Suites lists the suites that can be used in version, the strongest first, and
 // of equal ones those with ECDHE, which is cheap.
 func Suites(version uint16) []uint16 {
-	var all []Suite
-	for _, s := range suiteTable() {
+	var ids []uint16
+	for _, s := range sortedSuites() {
 		if s.In(version) {
-			all = append(all, s)
+			ids = append(ids, s.ID)
 		}
-	}
-	slices.SortFunc(all, func(a, b Suite) int {
-		return cmp.Or(cmp.Compare(a.weakness(), b.weakness()), -cmp.Compare(a.Exchange, b.Exchange), cmp.Compare(a.ID, b.ID))
-	})
-	ids := make([]uint16, len(all))
-	for i, s := range all {
-		ids[i] = s.ID
 	}
 	return ids
 }
+
+var sortedSuites = sync.OnceValue(func() []Suite {
+	return slices.SortedFunc(maps.Values(suiteTable()), func(a, b Suite) int {
+		return cmp.Or(cmp.Compare(a.weakness(), b.weakness()), -cmp.Compare(a.Exchange, b.Exchange), cmp.Compare(a.ID, b.ID))
+	})
+})
 
 // weakness orders suites for an offer.
 func (s Suite) weakness() int {
