@@ -1,6 +1,7 @@
 package tlsprobe_test
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -73,6 +74,11 @@ func TestFaults(t *testing.T) {
 				}
 				if want == tlsprobe.Vulnerable && (len(got.Evidence) == 0 || len(got.Evidence[0].Sent) == 0 || len(got.Evidence[0].Received) == 0) {
 					t.Errorf("%s: no evidence", who)
+				}
+				for _, e := range got.Evidence {
+					if bytes.Contains(e.Received, []byte("leak")) {
+						t.Errorf("%s: what leaked is kept: %q", who, e.Received)
+					}
 				}
 				if got.Detail == "" {
 					t.Errorf("%s: not a word of detail", who)
