@@ -139,7 +139,7 @@ func labPrograms(t *testing.T) (out []labClient) {
 		path, err := filepath.Abs(file)
 		check(t, err)
 		out = append(out, labClient{strings.TrimSuffix(filepath.Base(file), ".sh"), version, p, lab.Expect(words[1]), last, func(t *testing.T) lab.Client {
-			c := &lab.Command{Argv: []string{"sh", path, "{host}", "{port}", "{user}", "{password}", "{ca}"}, Dir: t.TempDir(), Timeout: 30 * time.Second}
+			c := &lab.Command{Argv: []string{"sh", path, "{host}", "{port}", "{user}", "{password}", "{ca}"}, Dir: shortDir(t), Timeout: 30 * time.Second}
 			return c.Run
 		}})
 	}

@@ -1,4 +1,4 @@
-# smtp required ${EXIM:-exim4} -bV
+# smtp required ${EXIM:-exim4} -C /dev/null -bV 2>/dev/null | grep ^Exim
 # As a sender: Debian's Exim can not be installed beside Postfix, and is run from where EXIM says.
 home=$(mktemp -d); trap 'rm -rf "$home"' EXIT; chmod 777 "$home"
 printf 'exim_path = %s\nkeep_environment =\nprimary_hostname = client.example.test\nspool_directory = %s\nlog_file_path = %s/%%slog\nnever_users =\nbegin routers\nall:\n  driver = manualroute\n  transport = out\n  route_list = * %s byname\n  self = send\n  host_find_failed = defer\nbegin transports\nout:\n  driver = smtp\n  port = %s\n  allow_localhost\n  connect_timeout = 5s\n  command_timeout = 5s\n  tls_verify_certificates = %s\n  hosts_require_tls = *\n  tls_verify_hosts = *\n  tls_verify_cert_hostnames = *\nbegin retry\n* * F,1h,10m\n' "$(command -v ${EXIM:-exim4})" "$home" "$home" "$1" "$2" "$5" >"$home/conf"
