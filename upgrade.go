@@ -31,13 +31,13 @@ type phase struct {
 }
 
 // phase begins one over nc, inside TLS if c has it by now.
-func (c *Conn) phase(ctx context.Context, nc net.Conn, limit time.Duration) *phase {
+func (c *Conn) phase(ctx context.Context, nc net.Conn, limit time.Duration) phase {
 	now := time.Now()
 	nc.SetDeadline(now.Add(limit))
 	cfg := c.wireConfig()
 	cfg.OnAsk, cfg.OnGoAhead, cfg.BeforeAsk = c.config.OnAsk, c.config.OnGoAhead, c.config.BeforeAsk
 	wire := NewWire(ctx, nc, cfg)
-	return &phase{c, ctx, nc, wire, now, limit}
+	return phase{c, ctx, nc, wire, now, limit}
 }
 
 // end closes the phase: it keeps the transcript, puts back what was read ahead

@@ -375,7 +375,11 @@ func (w *Wire) note(from Side, b []byte) {
 	}
 	b = b[:min(len(b), transcriptData)]
 	if w.transcript == nil {
-		w.transcript, w.kept = make(Transcript, 0, 6), make([]byte, 0, 256)
+		room := new(struct { // for a usual dialogue, in one piece
+			entries [6]Entry
+			data    [256]byte
+		})
+		w.transcript, w.kept = room.entries[:0], room.data[:0]
 	}
 	start := len(w.kept)
 	w.kept = append(w.kept, b...)

@@ -22,9 +22,10 @@ import (
 )
 
 var (
-	table  = flag.Bool("table", false, "measure all protocols in pairs and print a table")
-	rounds = flag.Int("rounds", 9, "pairs of batches for each protocol")
-	batch  = flag.Int("batch", 60, "connections in a batch")
+	table  = flag.Bool("table", false, "measure all protocols beside bare TLS and print a table")
+	only   = flag.String("only", "", "this protocol alone")
+	rounds = flag.Int("rounds", 40, "rounds for each protocol, a batch of each kind in every one")
+	batch  = flag.Int("batch", 25, "connections in a batch")
 )
 
 const name = "server.example.test"
@@ -92,6 +93,76 @@ func (b *bed) bare() (net.Conn, net.Conn, error) {
 		func(nc net.Conn) (net.Conn, error) { c := tls.Server(nc, b.server); return c, c.Handshake() })
 }
 
+// said is one message of an upgrade.
+type said struct {
+	from starttls.Side
+	tls  bool
+	data []byte
+}
+
+// spoken is all that is said in an upgrade of p but the handshake, what comes
+// from one side at a stretch as one message.
+func (b *bed) spoken(t testing.TB, p starttls.Protocol) (all []said) {
+	t.Helper()
+	c, s, err := b.upgrade(p)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range c.(*starttls.Conn).Transcript() {
+		if n := len(all); n > 0 && all[n-1].from == e.From && all[n-1].tls == e.TLS {
+			all[n-1].data = append(all[n-1].data, e.Data...)
+		} else {
+			all = append(all, said{e.From, e.TLS, slices.Clone(e.Data)})
+		}
+	}
+	c.Close()
+	s.Close()
+	return all
+}
+
+// dialogue is crypto/tls alone behind the same bytes in clear: what an upgrade
+// costs whose halves understand nothing.
+func (b *bed) dialogue(all []said) connect {
+	part := func(nc net.Conn, side starttls.Side, tls bool) error {
+		buf := make([]byte, 4096) // and not one byte is read too many: an eager client's TLS follows at once
+		for _, m := range all {
+			if m.tls != tls {
+				continue
+			}
+			if m.from == side {
+				if _, err := nc.Write(m.data); err != nil {
+					return err
+				}
+				continue
+			}
+			for n := len(m.data); n > 0; {
+				k, err := nc.Read(buf[:min(n, len(buf))])
+				if n -= k; err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	end := func(side starttls.Side, layer func(net.Conn) *tls.Conn) func(net.Conn) (net.Conn, error) {
+		return func(nc net.Conn) (net.Conn, error) {
+			if err := part(nc, side, false); err != nil {
+				return nc, err
+			}
+			c := layer(nc)
+			if err := c.Handshake(); err != nil {
+				return c, err
+			}
+			return c, part(c, side, true)
+		}
+	}
+	return func() (net.Conn, net.Conn, error) {
+		return b.ends(
+			end(starttls.ClientSide, func(nc net.Conn) *tls.Conn { return tls.Client(nc, b.client) }),
+			end(starttls.ServerSide, func(nc net.Conn) *tls.Conn { return tls.Server(nc, b.server) }))
+	}
+}
+
 // upgrade is ours, in p. What must be settled after TLS is answered by p's own
 // minimal session.
 func (b *bed) upgrade(p starttls.Protocol) connect {
@@ -141,18 +212,18 @@ func BenchmarkUpgrade(b *testing.B) {
 	}
 }
 
-// cost is what n connections took: CPU time of the process, and allocations.
-func cost(t testing.TB, n int, f connect) (cpu time.Duration, allocs float64) {
+// cost is what a batch of connections took: CPU time of the process, and
+// allocations.
+func cost(t testing.TB, f connect) (cpu time.Duration, allocs float64) {
 	var m0, m1 runtime.MemStats
-	runtime.GC()
 	runtime.ReadMemStats(&m0)
 	start := used(t)
-	for range n {
+	for range *batch {
 		f.once(t)
 	}
 	cpu = used(t) - start
 	runtime.ReadMemStats(&m1)
-	return cpu, float64(m1.Mallocs-m0.Mallocs) / float64(n)
+	return cpu, float64(m1.Mallocs-m0.Mallocs) / float64(*batch)
 }
 
 func used(t testing.TB) time.Duration {
@@ -164,34 +235,57 @@ func used(t testing.TB) time.Duration {
 }
 
 // TestTable prints, for each protocol, CPU and allocations of an upgrade beside
-// those of a bare handshake: batches in turn, the median of the ratios.
+// those of a bare handshake, and of a bare handshake behind the same bytes in
+// clear. Small batches of the three kinds take turns, each kind first as often as
+// the others; the ratios are made within a round.
 func TestTable(t *testing.T) {
 	if !*table {
 		t.Skip("go test ./bench -table measures; it asserts nothing")
 	}
 	b := newBed(t)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "protocol\tCPU of both ends\tbare\tratio (min to max)\tallocations more\tidle bytes\tbare\t")
+	fmt.Fprintln(w, "protocol\tupgrade\tdialogue\tbare\tto bare (quartiles)\tdialogue to bare\tto dialogue (quartiles)\tallocations more\tidle bytes\tbare\t")
 	bareIdle := idle(t, b.bare)
 	for _, p := range protocol.All() {
-		f := b.upgrade(p)
-		f.once(t)
-		var ratios, ours, bares []float64
-		var more float64
-		for range *rounds {
-			bareCPU, bareAllocs := cost(t, *batch, b.bare)
-			cpu, allocs := cost(t, *batch, f)
-			ratios = append(ratios, float64(cpu)/float64(bareCPU))
-			ours, bares = append(ours, micro(cpu)), append(bares, micro(bareCPU))
-			more = allocs - bareAllocs
+		if *only != "" && p.Info().Name != *only {
+			continue
 		}
-		slices.Sort(ratios)
-		fmt.Fprintf(w, "%s\t%.0f us\t%.0f us\t%.3f (%.3f to %.3f)\t%.0f\t%d\t%d\t\n", p.Info().Name, median(ours), median(bares), median(ratios), ratios[0], ratios[len(ratios)-1], more, idle(t, f), bareIdle)
+		kinds := []connect{b.upgrade(p), b.dialogue(b.spoken(t, p)), b.bare}
+		var cpu [3][]float64
+		var allocs [3]float64
+		for r := range *rounds {
+			for k := range kinds {
+				k = (k + r) % len(kinds)
+				d, n := cost(t, kinds[k])
+				cpu[k], allocs[k] = append(cpu[k], micro(d)), n
+			}
+		}
+		upgrade, dialogue, bare := cpu[0], cpu[1], cpu[2]
+		_, middle, _ := quartiles(divide(dialogue, bare))
+		fmt.Fprintf(w, "%s\t%.0f us\t%.0f us\t%.0f us\t%s\t%.3f\t%s\t%.0f\t%d\t%d\t\n", p.Info().Name, median(upgrade), median(dialogue), median(bare),
+			spread(divide(upgrade, bare)), middle, spread(divide(upgrade, dialogue)), allocs[0]-allocs[2], idle(t, kinds[0]), bareIdle)
 	}
 	w.Flush()
 }
 
-func micro(d time.Duration) float64 { return float64(d.Microseconds()) / float64(*batch) }
+func divide(a, b []float64) (ratios []float64) {
+	for i := range a {
+		ratios = append(ratios, a[i]/b[i])
+	}
+	return ratios
+}
+
+func spread(ratios []float64) string {
+	low, middle, high := quartiles(ratios)
+	return fmt.Sprintf("%.3f (%.3f to %.3f)", middle, low, high)
+}
+
+func quartiles(s []float64) (low, middle, high float64) {
+	s = slices.Sorted(slices.Values(s))
+	return s[len(s)/4], s[len(s)/2], s[len(s)*3/4]
+}
+
+func micro(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(*batch) }
 
 func median(s []float64) float64 {
 	s = slices.Sorted(slices.Values(s))

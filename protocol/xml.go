@@ -3,7 +3,6 @@ package protocol
 import (
 	"bytes"
 	"encoding/xml"
-	"slices"
 	"strings"
 
 	"example.org/starttls"
@@ -11,7 +10,8 @@ import (
 
 // As much of XML as XMPP's streams take. The bytes are taken off the wire tag by
 // tag, so that not one behind a tag is consumed, and what they make up is then
-// given to encoding/xml, which would read ahead. Comments, CDATA, processing
+// given to encoding/xml, which reads a stream from its header on and would read
+// ahead. Comments, CDATA, processing
 // instructions and document types are errors (RFC 6120, section 11.1), but for
 // the declaration before a stream.
 
@@ -63,16 +63,17 @@ const (
 
 // xmlReader reads a stream off a wire.
 type xmlReader struct {
-	w      *starttls.Wire
-	header []byte // the stream's start tag, whose namespaces hold; nil before it
-	raw    []byte // what next read, with the white space before it
+	w       *starttls.Wire
+	decoder *xml.Decoder // of the stream, whose namespaces hold; nil before its header
+	fed     bytes.Buffer // what the decoder has yet to read
+	raw     []byte       // what next read, with the white space before it
 }
 
 // next reads what comes next at the level of the stream. A start tag called
 // "stream" there opens a new stream, as SASL demands after a sign-in.
 func (x *xmlReader) next() (kind xmlKind, e xmlElement, err error) {
 	x.raw = nil
-	if x.header == nil { // who speaks another protocol is told by the first byte, not by the time limit
+	if x.decoder == nil { // who speaks another protocol is told by the first byte, not by the time limit
 		b, err := x.w.Peek(1)
 		if err != nil {
 			return 0, e, err
@@ -97,11 +98,8 @@ func (x *xmlReader) next() (kind xmlKind, e xmlElement, err error) {
 		case tag[1] == '!' || tag[1] == '?':
 			return 0, e, x.malformed("an XML element")
 		case opening:
-			x.header = nil
-			if kind, e, err = x.parse(); err == nil {
-				x.header = slices.Clone(tag)
-			}
-			return kind, e, err
+			x.decoder = nil
+			return x.parse(xmlHeader)
 		case tag[1] == '/':
 			depth--
 		case tag[len(tag)-2] != '/':
@@ -110,8 +108,11 @@ func (x *xmlReader) next() (kind xmlKind, e xmlElement, err error) {
 		if depth > xmlDepth {
 			return 0, e, &starttls.LimitError{What: "depth of XML", Limit: xmlDepth}
 		}
-		if depth <= 0 {
-			return x.parse()
+		if depth == 0 {
+			return x.parse(xmlChild)
+		}
+		if depth < 0 {
+			return x.parse(xmlEnd)
 		}
 	}
 }
@@ -158,30 +159,59 @@ func localName(tag []byte) string {
 	return string(name[bytes.IndexByte(name, ':')+1:])
 }
 
-// parse takes x.raw apart within x.header.
-func (x *xmlReader) parse() (kind xmlKind, e xmlElement, err error) {
-	d := xml.NewDecoder(bytes.NewReader(slices.Concat(x.header, x.raw)))
-	inside := x.header == nil
+// within makes x read on in a stream with that header.
+func (x *xmlReader) within(header string) {
+	x.raw = []byte(header)
+	x.parse(xmlHeader)
+}
+
+// parse takes apart x.raw, which is of that kind.
+func (x *xmlReader) parse(kind xmlKind) (xmlKind, xmlElement, error) {
+	if x.decoder == nil {
+		x.fed.Reset()
+		x.decoder = xml.NewDecoder(&x.fed)
+	}
+	x.fed.Write(x.raw)
 	for {
-		t, err := d.Token()
+		t, err := x.decoder.Token()
 		if err != nil {
-			return 0, e, x.malformed("well-formed XML")
+			return 0, xmlElement{}, x.malformed("well-formed XML")
 		}
 		switch t := t.(type) {
 		case xml.EndElement:
-			return xmlEnd, e, nil
+			return xmlEnd, xmlElement{}, nil
 		case xml.StartElement:
-			if !inside {
-				inside = true
-				continue
+			if kind == xmlHeader && t.Name.Local == "stream" { // and not ":stream"
+				return kind, xmlElement{XMLName: t.Name, Attrs: t.Attr}, nil
 			}
-			if x.header == nil && t.Name.Local == "stream" {
-				return xmlHeader, xmlElement{XMLName: t.Name, Attrs: t.Attr}, nil
-			}
-			if err := d.DecodeElement(&e, &t); err != nil {
+			e, err := x.element(t)
+			if err != nil {
 				return 0, e, x.malformed("well-formed XML")
 			}
-			return xmlChild, e, nil
+			return kind, e, nil
+		}
+	}
+}
+
+// element reads an element from its start tag on. next has bounded its depth.
+func (x *xmlReader) element(start xml.StartElement) (xmlElement, error) {
+	e := xmlElement{XMLName: start.Name, Attrs: start.Attr}
+	for {
+		t, err := x.decoder.Token()
+		if err != nil {
+			return e, err
+		}
+		switch t := t.(type) {
+		case xml.EndElement:
+			return e, nil
+		case xml.CharData:
+			e.Text += string(t)
+		case xml.StartElement:
+			child, err := x.element(t)
+			if err != nil {
+				return e, err
+			}
+			e.Children = append(e.Children, child)
 		}
 	}
 }

@@ -14,7 +14,8 @@ import (
 // opened with the usual prefixes.
 func (p xmpp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
 	features := p.sessionFeatures(w, h)
-	x := &xmlReader{w: w, header: []byte("<stream:stream xmlns='" + p.namespace + "' xmlns:stream='" + nsStreams + "'>")}
+	x := &xmlReader{w: w}
+	x.within("<stream:stream xmlns='" + p.namespace + "' xmlns:stream='" + nsStreams + "'>")
 	for {
 		kind, e, err := x.next()
 		switch {

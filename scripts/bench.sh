@@ -15,23 +15,15 @@ go test -c -o /tmp/starttls-bench.test ./bench
 rm -f /tmp/starttls-bench.test
 
 echo
-echo "## check of one loopback SMTP server, whole process, beside others (wall and CPU of 20 runs each, in turn)"
+echo "## check of one loopback SMTP server, whole process, in pairs with others"
+go test ./bench -run TestProcesses -processes -pairs "${PAIRS:-100}" -v -count=1 -timeout 30m | grep -vE '^(===|---|PASS|ok)'
+
+echo
+echo "## what every command pays for at its start: the packages that take longest to initialise, the best of ten starts"
 dir=$(mktemp -d)
-trap 'kill "$demo" 2>/dev/null; rm -rf "$dir"' EXIT
-go build -o "$dir/starttls" ./cmd/starttls
-"$dir/starttls" demo --serve >"$dir/servers" 2>"$dir/notes" &
-demo=$!
-for _ in $(seq 100); do grep -q 'root certificate' "$dir/notes" && break; sleep 0.05; done
-ca=$(sed -n 's/^root certificate: //p' "$dir/notes")
-target=$(sed -n 's/^\(smtp:[^ ]*\) .*healthy.*/\1/p' "$dir/servers")
-addr=${target#smtp://}
-for run in 1 2 3; do
-	for tool in "$dir/starttls check --ca $ca --name demo.example.test $target" \
-		"openssl s_client -starttls smtp -connect $addr -CAfile $ca -verify_hostname demo.example.test" \
-		"gnutls-cli --starttls-proto=smtp --x509cafile=$ca --verify-hostname=demo.example.test --sni-hostname=demo.example.test -p ${addr#*:} ${addr%:*}"; do
-		name=${tool%% *}
-		command -v "$name" >/dev/null || { echo "${name##*/}: not installed"; continue; }
-		TIMEFORMAT="round $run  ${name##*/}  %R s wall, %U s user, %S s system"
-		time for _ in $(seq 20); do $tool </dev/null >/dev/null 2>&1 || true; done
-	done
-done
+trap 'rm -rf "$dir"' EXIT
+CGO_ENABLED=0 go build -o "$dir/starttls" ./cmd/starttls
+for _ in $(seq 10); do GODEBUG=inittrace=1 "$dir/starttls" version 2>&1 >/dev/null; done |
+	awk '/^init / { if (!($2 in ms) || $5 < ms[$2]) ms[$2] = $5; bytes[$2] = $8 }
+		END { for (p in ms) { printf "%.3f ms %7d bytes  %s\n", ms[p], bytes[p], p; all += ms[p] }; printf "%.3f ms in all\n", all }' |
+	sort -rn | head -12

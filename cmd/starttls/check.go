@@ -104,7 +104,8 @@ line; 3 could not tell (no such name, refused, timed out).`,
   starttls check smtp://mx.example.org
   starttls check --ca root.pem --name mail.example.org imap://127.0.0.1:1143
   starttls check mail.example.org:993 --format json`,
-		Args: cobra.ArbitraryArgs,
+		Args:             cobra.ArbitraryArgs,
+		PersistentPreRun: interruptible(250 * time.Millisecond),
 		RunE: func(c *cobra.Command, args []string) error {
 			if explain != "" {
 				return a.explain(explain)

@@ -20,7 +20,7 @@ var (
 
 // The page of each command in docs/ is its help text, as its man page is.
 func TestPageOfEachCommand(t *testing.T) {
-	root := newRoot(&app{strings.NewReader(""), io.Discard, io.Discard})
+	root := newRoot(&app{strings.NewReader(""), io.Discard, io.Discard}, subcommands)
 	root.DisableAutoGenTag = true
 	for _, c := range root.Commands() {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" || c.Name() == "version" {
@@ -66,7 +66,7 @@ func TestManPages(t *testing.T) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	root := newRoot(&app{strings.NewReader(""), io.Discard, io.Discard})
+	root := newRoot(&app{strings.NewReader(""), io.Discard, io.Discard}, subcommands)
 	if err := doc.GenManTree(root, &doc.GenManHeader{Title: "STARTTLS", Section: "1"}, dir); err != nil {
 		t.Fatal(err)
 	}

@@ -24,13 +24,13 @@ type job struct {
 
 // hostName matches what can be a bare name: letters, digits and hyphens between
 // dots, two labels at least.
-var hostName = regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z0-9-]+\.?$`)
+var hostName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z0-9-]+\.?$`) })
 
 // job reads a TARGET or a bare name.
 func (n *network) job(s string) (job, error) {
 	if !strings.Contains(s, "://") && n.dialogue == "" {
 		name := strings.Trim(s, "[]")
-		if ascii, err := idna.Lookup.ToASCII(s); err == nil && hostName.MatchString(ascii) {
+		if ascii, err := idna.Lookup.ToASCII(s); err == nil && hostName().MatchString(ascii) {
 			return job{domain: strings.TrimSuffix(ascii, ".")}, nil
 		}
 		if s == "localhost" || net.ParseIP(name) != nil {
@@ -56,18 +56,27 @@ func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, jobs 
 	defer progress.end()
 	opts.Progress = progress.tell
 	slots := make(chan struct{}, 8)
-	var wg sync.WaitGroup
-	for i, j := range jobs {
-		wg.Go(func() {
-			if j.domain == "" {
-				results[i] = a.checkService(ctx, n, opts, slots, found{Target: j.target}, all)
-				return
-			}
+	sideBySide(len(jobs), func(i int) {
+		if j := jobs[i]; j.domain == "" {
+			results[i] = a.checkService(ctx, n, opts, slots, found{Target: j.target}, all)
+		} else {
 			results[i] = a.checkDomain(ctx, n, opts, slots, j.domain)
-		})
+		}
+	})
+	return slices.Concat(results...)
+}
+
+// sideBySide calls do with each number below n, all at the same time, and with
+// the last one in this goroutine: a single one needs no other.
+func sideBySide(n int, do func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n - 1 {
+		wg.Go(func() { do(i) })
+	}
+	if n > 0 {
+		do(n - 1)
 	}
 	wg.Wait()
-	return slices.Concat(results...)
 }
 
 // checkDomain finds the services of a domain and checks every address of each.
@@ -87,11 +96,10 @@ func (a *app) checkDomain(ctx context.Context, n *network, o check.Options, slot
 	}
 	o.Policies = check.FindPolicies(ctx, domain, r, o)
 	results := make([][]check.Result, len(services))
-	var wg sync.WaitGroup
-	for i, s := range services {
-		wg.Go(func() { results[i] = a.checkService(ctx, n, o, slots, found{s.Target, s.Via, s.Name}, true) })
-	}
-	wg.Wait()
+	sideBySide(len(services), func(i int) {
+		s := services[i]
+		results[i] = a.checkService(ctx, n, o, slots, found{s.Target, s.Via, s.Name}, true)
+	})
 	return slices.Concat(results...)
 }
 
@@ -105,16 +113,12 @@ func (a *app) checkService(ctx context.Context, n *network, o check.Options, slo
 		return []check.Result{unresolved(s.Target, o, err)}
 	}
 	results := make([]check.Result, len(addresses))
-	var wg sync.WaitGroup
-	for i, at := range addresses {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			results[i] = check.Run(ctx, at, o)
-			results[i].Via = s.via
-		})
-	}
-	wg.Wait()
+	sideBySide(len(addresses), func(i int) {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+		results[i] = check.Run(ctx, addresses[i], o)
+		results[i].Via = s.via
+	})
 	check.CompareAddresses(results)
 	return results
 }

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -46,14 +47,12 @@ type app struct {
 
 // run is the whole command; it returns the exit code.
 func run(args []string, in io.Reader, out, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	root := newRoot(&app{in, out, stderr})
+	root := newRoot(&app{in, out, stderr}, subcommandsFor(args))
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return exitClean
 	}
@@ -71,7 +70,54 @@ func run(args []string, in io.Reader, out, stderr io.Writer) int {
 	return e.code
 }
 
-func newRoot(a *app) *cobra.Command {
+// interruptible has an interrupt end a command's context, once the command has
+// run for that long: to listen for signals starts threads, and costs a short
+// command as much as its handshake. Until then an interrupt ends the process, and
+// so does a second one.
+func interruptible(after time.Duration) func(*cobra.Command, []string) {
+	return func(c *cobra.Command, _ []string) {
+		ctx, cancel := context.WithCancel(c.Context())
+		c.SetContext(ctx)
+		listen := func() {
+			signals := make(chan os.Signal, 1)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			go func() {
+				<-signals
+				signal.Stop(signals)
+				cancel()
+			}()
+		}
+		if after == 0 {
+			listen()
+		} else {
+			time.AfterFunc(after, listen)
+		}
+	}
+}
+
+// subcommand is one, and how it is made.
+type subcommand struct {
+	name string
+	make func(*app) *cobra.Command
+}
+
+var subcommands = []subcommand{
+	{"check", newCheck}, {"connect", newConnect}, {"send", newSend}, {"demo", newDemo}, {"gateway", newGateway}, {"lab", newLab},
+	{"protocols", newProtocols}, {"version", newVersion},
+}
+
+// subcommandsFor is the subcommand that args name. To make the others as well
+// would take time; only help, completion and mistakes need them all.
+func subcommandsFor(args []string) []subcommand {
+	for i, s := range subcommands {
+		if len(args) > 0 && args[0] == s.name {
+			return subcommands[i : i+1]
+		}
+	}
+	return subcommands
+}
+
+func newRoot(a *app, commands []subcommand) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "starttls",
 		Short: "Speak and test STARTTLS, for every protocol that has it",
@@ -84,10 +130,13 @@ with TLS: imap://, imaps://.`,
 		Example: `  starttls demo
   starttls check submission://mail.example.org imaps://mail.example.org
   starttls connect imap://mail.example.org`,
-		SilenceErrors: true, SilenceUsage: true,
+		SilenceErrors: true, SilenceUsage: true, PersistentPreRun: interruptible(0),
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.AddCommand(newCheck(a), newConnect(a), newSend(a), newDemo(a), newGateway(a), newLab(a), newProtocols(a), newVersion(a))
+	for _, s := range commands {
+		root.AddCommand(s.make(a))
+	}
+	root.CompletionOptions.DisableDefaultCmd = len(commands) == 1
 	return root
 }

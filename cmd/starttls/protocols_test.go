@@ -14,7 +14,7 @@ import (
 func protocolsCommand(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, stderr bytes.Buffer
-	root := newRoot(&app{strings.NewReader(""), &out, &stderr})
+	root := newRoot(&app{strings.NewReader(""), &out, &stderr}, subcommands)
 	root.SetArgs(append([]string{"protocols"}, args...))
 	if err := root.Execute(); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)

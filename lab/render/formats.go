@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 
 	"example.org/starttls"
 	"example.org/starttls/internal/report"
@@ -29,7 +30,7 @@ func Report(w io.Writer, r lab.Report, format, version string) error {
 		rules, out := cases(r)
 		return report.SARIF(w, "starttls lab", version, rules, out)
 	case "html":
-		return page.Execute(w, r)
+		return page().Execute(w, r)
 	}
 	return fmt.Errorf("format %q is not known", format)
 }
@@ -55,7 +56,13 @@ func cases(r lab.Report) (rules []report.Rule, out []report.Case) {
 	return rules, out
 }
 
-var page = template.Must(template.New("lab").Funcs(template.FuncMap{"escape": starttls.Escape}).Parse(`<!doctype html>
+// page is read when it is first needed: every command would wait for it at its
+// start.
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("lab").Funcs(template.FuncMap{"escape": starttls.Escape}).Parse(pageText))
+})
+
+const pageText = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>starttls lab</title>
 <style>body{font:15px/1.4 sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}td,th{padding:.2em .7em;text-align:left;vertical-align:top;border-bottom:1px solid #ddd}
 .vulnerable{color:#b00;font-weight:bold}.warn,.info{color:#960}.ok{color:#080}.inconclusive,.skipped{color:#777}pre{margin:.3em 0;white-space:pre-wrap}</style>
@@ -66,4 +73,4 @@ var page = template.Must(template.New("lab").Funcs(template.FuncMap{"escape": st
 <details><summary>evidence</summary><pre>{{range .Evidence}}{{escape .}}
 {{end}}</pre></details></tr>
 {{end}}</table></html>
-`))
+`

@@ -28,7 +28,7 @@ type Client struct {
 // Fetch fetches the policy of a domain, whatever its record or the cache say
 // (RFC 8461, section 3.3). Errors are *Error.
 func (c *Client) Fetch(ctx context.Context, domain string) (*Policy, error) {
-	if !hostName.MatchString(domain) {
+	if !hostName().MatchString(domain) {
 		return nil, &Error{domain, errors.New("not a domain name"), fetchError}
 	}
 	limit := cmp.Or(c.Timeout, time.Minute)

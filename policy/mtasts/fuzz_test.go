@@ -16,7 +16,7 @@ func FuzzParseRecord(f *testing.F) {
 			}
 			return
 		}
-		if !recordID.MatchString(r.ID) || !strings.Contains(txt, "id="+r.ID) {
+		if !recordID().MatchString(r.ID) || !strings.Contains(txt, "id="+r.ID) {
 			t.Errorf("%q: id %q", txt, r.ID)
 		}
 		if again, err := ParseRecord("v=STSv1;id=" + r.ID); err != nil || again != r {

@@ -31,7 +31,7 @@ type State struct {
 // older than a day.
 func (c *Client) Get(ctx context.Context, domain string) State {
 	domain = strings.ToLower(strings.TrimSuffix(domain, "."))
-	if !hostName.MatchString(domain) {
+	if !hostName().MatchString(domain) {
 		return State{Err: &Error{domain, errors.New("not a domain name"), fetchError}}
 	}
 	cached, known, errCache := c.Cache.get(domain)

@@ -3,7 +3,6 @@ package mtasts
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -47,8 +46,8 @@ type Policy struct {
 }
 
 var (
-	hostName = regexp.MustCompile(`^[0-9A-Za-z]([-0-9A-Za-z]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([-0-9A-Za-z]{0,61}[0-9A-Za-z])?)*$`)
-	maxAge   = regexp.MustCompile(`^[0-9]{1,10}$`)
+	hostName = atFirstUse(`^[0-9A-Za-z]([-0-9A-Za-z]{0,61}[0-9A-Za-z])?(\.[0-9A-Za-z]([-0-9A-Za-z]{0,61}[0-9A-Za-z])?)*$`)
+	maxAge   = atFirstUse(`^[0-9]{1,10}$`)
 )
 
 // ParsePolicy reads a policy. Fields it does not know are ignored, and of one
@@ -65,7 +64,7 @@ func ParsePolicy(text []byte) (*Policy, error) {
 		}
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimLeft(value, " \t")
-		if !ok || !fieldName.MatchString(name) || !isText(value) {
+		if !ok || !fieldName().MatchString(name) || !isText(value) {
 			return nil, fmt.Errorf("line %d, %.100q, is not of the form name: value", i+1, line)
 		}
 		if seen[name] && name != fieldMX {
@@ -97,12 +96,12 @@ func (p *Policy) set(name, value string) error {
 		}
 	case fieldMaxAge:
 		seconds, _ := strconv.Atoi(value)
-		if !maxAge.MatchString(value) || seconds > maxMaxAge {
+		if !maxAge().MatchString(value) || seconds > maxMaxAge {
 			return fmt.Errorf("max_age %.100q is not a number of seconds up to %d", value, maxMaxAge)
 		}
 		p.MaxAge = time.Duration(seconds) * time.Second
 	case fieldMX:
-		if domain := strings.TrimPrefix(value, "*."); len(domain) > 253 || !hostName.MatchString(domain) {
+		if domain := strings.TrimPrefix(value, "*."); len(domain) > 253 || !hostName().MatchString(domain) {
 			return fmt.Errorf("mx %.100q is not a host name, nor one behind %q", value, "*.")
 		}
 		p.MX = append(p.MX, strings.ToLower(value))

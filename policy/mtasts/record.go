@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // ErrNoRecord: the domain does not say that it has a policy.
@@ -52,10 +53,16 @@ func LookupRecord(ctx context.Context, r TXTResolver, domain string) (Record, er
 }
 
 var (
-	fieldName   = regexp.MustCompile(`^[0-9A-Za-z][-0-9A-Za-z_.]{0,31}$`)
-	recordValue = regexp.MustCompile(`^[!-:<>-~]+$`)
-	recordID    = regexp.MustCompile(`^[0-9A-Za-z]{1,32}$`)
+	fieldName   = atFirstUse(`^[0-9A-Za-z][-0-9A-Za-z_.]{0,31}$`)
+	recordValue = atFirstUse(`^[!-:<>-~]+$`)
+	recordID    = atFirstUse(`^[0-9A-Za-z]{1,32}$`)
 )
+
+// atFirstUse compiles expr when it is first needed: every command would wait for
+// it at its start.
+func atFirstUse(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // ParseRecord reads the text of a record, its strings joined. Fields it does not
 // know are ignored, and of one that comes twice all but the first.
@@ -70,7 +77,7 @@ func ParseRecord(txt string) (Record, error) {
 	var id *string
 	for _, f := range fields[1:] {
 		name, value, ok := strings.Cut(strings.Trim(f, " \t"), "=")
-		if !ok || !fieldName.MatchString(name) || !recordValue.MatchString(value) {
+		if !ok || !fieldName().MatchString(name) || !recordValue().MatchString(value) {
 			return Record{}, fmt.Errorf("%.100q is not of the form name=value", f)
 		}
 		if name == "id" && id == nil {
@@ -80,7 +87,7 @@ func ParseRecord(txt string) (Record, error) {
 	if id == nil {
 		return Record{}, errors.New("there is no field id")
 	}
-	if !recordID.MatchString(*id) {
+	if !recordID().MatchString(*id) {
 		return Record{}, fmt.Errorf("the id %.100q is not 1 to 32 letters and digits", *id)
 	}
 	return Record{*id}, nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // ErrNoRecord: the domain asks for no reports.
@@ -48,7 +49,9 @@ func LookupRecord(ctx context.Context, r TXTResolver, domain string) (Record, er
 	return Record{}, fmt.Errorf("%w: there are %d, and there may be but one", ErrNoRecord, len(ours))
 }
 
-var fieldName = regexp.MustCompile(`^[0-9A-Za-z][-0-9A-Za-z_.]{0,31}$`)
+// fieldName is compiled when it is first needed: every command would wait for it
+// at its start.
+var fieldName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z][-0-9A-Za-z_.]{0,31}$`) })
 
 // ParseRecord reads the text of a record, its strings joined. Fields it does not
 // know are ignored, and of one that comes twice all but the first; so are URIs
@@ -64,7 +67,7 @@ func ParseRecord(txt string) (Record, error) {
 	rua, found := "", false
 	for _, f := range fields[1:] {
 		name, value, ok := strings.Cut(strings.Trim(f, " \t"), "=")
-		if !ok || !fieldName.MatchString(name) || value == "" {
+		if !ok || !fieldName().MatchString(name) || value == "" {
 			return Record{}, fmt.Errorf("%.100q is not of the form name=value", f)
 		}
 		if name == "rua" && !found {

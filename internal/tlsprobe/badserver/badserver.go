@@ -66,7 +66,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Suites = goodSuites
 	}
 	if cfg.Prime == nil {
-		cfg.Prime = Prime2048
+		cfg.Prime = prime(prime2048)
 	}
 	box, err := newBox()
 	return &Server{cfg, key, box}, err

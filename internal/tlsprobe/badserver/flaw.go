@@ -39,7 +39,7 @@ var Flaws = []Flaw{
 	{"early-ccs", "takes ChangeCipherSpec before there are keys", func(c *Config) { c.EarlyCCS = true }},
 	{"robot", "tells wrong padding from a wrong secret", func(c *Config) { c.ROBOT = true }},
 	{"ticketbleed", "gives back longer session IDs than it was given", func(c *Config) { c.Ticketbleed = true }},
-	{"common-prime", "uses a prime of 1024 bits that many share (Logjam)", func(c *Config) { c.Prime = Prime1024 }},
+	{"common-prime", "uses a prime of 1024 bits that many share (Logjam)", func(c *Config) { c.Prime = prime(prime1024) }},
 	{"any-alpn", "goes on when it knows none of the client's application protocols (ALPACA)", func(c *Config) {
 		c.ALPN, c.AnyALPN = []string{"imap"}, true
 	}},
@@ -55,18 +55,18 @@ func suites(bad ...uint16) func(*Config) {
 	return func(c *Config) { c.Suites = append(goodSuites[:len(goodSuites):len(goodSuites)], bad...) }
 }
 
-// Primes that many servers use for DHE: Prime1024 is RFC 2409's second group,
-// Prime2048 RFC 3526's 14th.
-var (
-	Prime1024 = prime("ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
+// Primes that many servers use for DHE, in hexadecimal: prime1024 is RFC 2409's
+// second group, prime2048 RFC 3526's 14th.
+const (
+	prime1024 = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
 		"ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +
-		"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff")
-	Prime2048 = prime("ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
+		"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece65381ffffffffffffffff"
+	prime2048 = "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404dd" +
 		"ef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a637ed6b0bff5cb6f406b7ed" +
 		"ee386bfb5a899fa5ae9f24117c4b1fe649286651ece45b3dc2007cb8a163bf0598da48361c55d39a69163fa8fd24cf5f" +
 		"83655d23dca3ad961c62f356208552bb9ed529077096966d670c354e4abc9804f1746c08ca18217c32905e462e36ce3b" +
 		"e39e772c180e86039b2783a2ec07a28fb5c55df06f4c52c9de2bcbf6955817183995497cea956ae515d2261898fa0510" +
-		"15728e5a8aacaa68ffffffffffffffff")
+		"15728e5a8aacaa68ffffffffffffffff"
 )
 
 func prime(hex string) *big.Int {
