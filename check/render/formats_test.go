@@ -11,6 +11,7 @@ import (
 
 	"example.org/starttls/check"
 
+	sarif210 "github.com/owenrumney/go-sarif/v3/pkg/report/v210/sarif"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -56,9 +57,21 @@ func TestFormatsAreWellFormed(t *testing.T) {
 func checkSyntax(t *testing.T, name, s string) {
 	t.Helper()
 	switch name {
-	case "json", "sarif":
+	case "json":
 		if !json.Valid([]byte(s)) {
 			t.Errorf("%s: %s", name, s)
+		}
+	case "sarif": // read into the types of the format's own library, which have no other names
+		var log sarif210.Report
+		d := json.NewDecoder(strings.NewReader(s))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&log); err != nil || log.Version != "2.1.0" || len(log.Runs) != 1 || *log.Runs[0].Tool.Driver.Rules[0].ID == "" {
+			t.Fatalf("%s: %v\n%s", name, err, s)
+		}
+		for _, r := range log.Runs[0].Results {
+			if *r.RuleID == "" || *r.Message.Text == "" || *r.Locations[0].PhysicalLocation.ArtifactLocation.URI == "" {
+				t.Errorf("%s: %+v", name, r)
+			}
 		}
 	case "jsonl":
 		for l := range strings.Lines(s) {
