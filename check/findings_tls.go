@@ -34,7 +34,7 @@ var tlsFindings = []entry{
 	{"tls-ccs-injection", by{High, High, High}, "Keys can be forced to be known ones (early ChangeCipherSpec)",
 		"An attacker on the path can read and change the session.", "Update OpenSSL.", []string{"CVE-2014-0224"}},
 	{"tls-robot", by{High, High, High}, "The server's RSA decryption is an oracle (ROBOT)",
-		"Who asks often enough can decrypt recorded sessions, or sign in the server's name.", "Switch RSA key exchange off, or update the server.", []string{"CVE-2017-13099", "https://robotattack.org"}},
+		"Who asks often enough can decrypt recorded sessions, or sign in the server's name.", "Switch RSA key exchange off, or update the server.", []string{"RFC 5246 section 7.4.7.1", "https://robotattack.org"}},
 	{"tls-ticketbleed", by{High, High, High}, "Ticketbleed: the server gives away its memory",
 		"Up to 31 bytes at a time can be read out of it.", "Update the load balancer.", []string{"CVE-2016-9244"}},
 	{"tls-drown", by{High, High, High}, "SSL 2.0 endangers every use of the server's RSA key (DROWN)",
