@@ -198,26 +198,32 @@ type Reply struct{ Probe, Control bool }
 
 // A Tester has tests of servers that only its protocol has: of the sequence of
 // commands around the upgrade, of what is taken in clear, of what is kept
-// across it.
+// across it. Tests returns new ones at each call, to be made once each: what
+// Before and Run share can be a variable of theirs.
 type Tester interface{ Tests() []Test }
 
 // Test is one of them. Its words for people stand in check's catalogue, under
 // ID. A nil Before says nothing.
 type Test struct {
 	ID    string // of the finding
-	Level int    // 1: what any client says; 2: an active probe; 3: signs in with random credentials, or begins a transaction
+	Level int    // 1: what any client says; 2: an active probe; 3: signs in with random credentials, or goes on to where others may notice
+	Full  bool   // only where everything is asked for
 	Clear bool   // Run begins at the resume point in clear; else right behind the handshake, before anything is said
 	// Before says something in clear before the request for TLS, and reads the
 	// answers. Where it finds that the test has no object it returns ErrNoObject.
+	// A server that refuses TLS then does so rightly, and Run is not called.
 	Before func(w *Wire) error
-	// Run speaks the test and judges it. An error means that nothing can be told.
+	// Run speaks the test and judges it. It returns ErrNoObject where there is
+	// nothing to test; a server that closes the connection has no fault; any
+	// other error means that nothing can be told.
 	Run func(w *Wire) (Verdict, error)
 }
 
 // Verdict is what a Test found. Detail says it in words, and may be empty.
 type Verdict struct {
-	Fault  bool
-	Detail string
+	Fault    bool
+	Harmless bool // with Fault: it is so, and weighs nothing in this protocol
+	Detail   string
 }
 
 // A Host can serve a minimal session from the resume point on: enough for a

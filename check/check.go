@@ -72,7 +72,7 @@ const (
 	Passive      Level = iota + 1 // one visit, as any client makes it
 	Handshake                     // more of them, with handshakes of other kinds
 	ActiveProbes                  // and things that no client would say, all of them harmless
-	Intrusive                     // and sign-ins with random credentials, and mail transactions begun
+	Intrusive                     // and sign-ins with random credentials, and mail transactions up to a recipient
 )
 
 // newRun prepares a check of t, the options' defaults filled in.
@@ -131,6 +131,7 @@ type run struct {
 	options     Options
 	connector   *connector
 	start       time.Time
+	hello       starttls.Hello        // in clear, on the first visit
 	served      []*x509.Certificate   // by the first visit
 	version     uint16                // of TLS on it
 	otherChains [][]*x509.Certificate // of the other kind of key
@@ -150,6 +151,7 @@ func (r *run) conclude() {
 	r.Connections = r.connector.connections()
 	r.Milliseconds.Total = milliseconds(time.Since(r.start))
 	r.reached()
+	r.StartTLS.Required = r.required()
 	if r.bearing != nil {
 		r.apply(r.bearing)
 	}

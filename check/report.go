@@ -47,6 +47,7 @@ type StartTLS struct {
 	Offered  bool     `json:"offered"`
 	Accepted bool     `json:"accepted"`
 	Implicit bool     `json:"implicit"` // the connection began with TLS
+	Required string   `json:"required"` // yes, no or unknown: whether a session can be without TLS, as far as a stranger sees
 	Before   []string `json:"before"`
 	After    []string `json:"after"`
 }

@@ -46,6 +46,7 @@ func (r *run) tests(ctx context.Context) {
 	}
 	todo = append(todo, r.tlsTests()...)
 	todo = append(todo, r.protocolTests()...)
+	todo = append(todo, r.sequenceTests()...)
 	todo = slices.DeleteFunc(todo, func(t test) bool { return t.level > r.options.Level || t.full && !r.options.Full })
 	trials := make([][]trial, len(todo))
 	var wg sync.WaitGroup

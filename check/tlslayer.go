@@ -106,7 +106,9 @@ func (r *run) enumerate(ctx context.Context) {
 	}
 	r.listed(report)
 	for _, f := range report.Findings {
-		r.take("tls-"+f.ID, faultTrial(f.Finding))
+		if f.ID != "" { // else the enumeration broke off before it
+			r.take("tls-"+f.ID, faultTrial(f.Finding))
+		}
 	}
 	r.takeVersions(report.Versions)
 	r.takeSuites(report.Suites)

@@ -79,6 +79,7 @@ func (r *run) said(h starttls.Hello, t starttls.Transcript, times starttls.Timin
 	if r.target.Implicit {
 		return
 	}
+	r.hello = h
 	r.StartTLS.Offered = r.StartTLS.Offered || h.Offered
 	r.StartTLS.Before = append([]string{}, h.Caps...)
 	r.expose(h, t)

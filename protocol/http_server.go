@@ -3,6 +3,7 @@ package protocol
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,9 +40,9 @@ func (p http) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 		}
 		reply := httpResponse("426 Upgrade Required", h, "Upgrade: "+or(offer.Keyword, httpTLS)+", HTTP/1.1\r\nConnection: Upgrade", "TLS is required\n")
 		switch {
-		case options && r.upgradesToTLS() && offer.Mode == starttls.Decline:
+		case options && r.asksForTLS() && offer.Mode == starttls.Decline:
 			reply = []byte(override(offer, string(httpResponse("503 Service Unavailable", h, "Retry-After: 60", "TLS is not available now\n"))))
-		case options && r.upgradesToTLS():
+		case options && r.asksForTLS():
 			out.TLS = true
 			return out, w.GoAhead([]byte(override(offer, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: "+httpTLS+", HTTP/1.1\r\nConnection: Upgrade\r\n") + "\r\n"))
 		case options && offer.Mode == starttls.Optional:
@@ -57,6 +58,14 @@ func (p http) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 			return out, err
 		}
 	}
+}
+
+// asksForTLS reports whether a request asks for the upgrade: by Upgrade, and by
+// Connection, without which the field is not for this hop (RFC 9110, section 7.8).
+func (h httpHead) asksForTLS() bool {
+	return h.upgradesToTLS() && slices.ContainsFunc(strings.Split(h.get("Connection"), ","), func(s string) bool {
+		return strings.EqualFold(strings.TrimSpace(s), "Upgrade")
+	})
 }
 
 // httpRedact keeps request lines without what they ask for, and the fields that

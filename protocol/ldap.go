@@ -50,6 +50,7 @@ const (
 	ldapOperationsError  = 1
 	ldapProtocolError    = 2
 	ldapConfidentiality  = 13
+	ldapNoSuchObject     = 32
 	ldapBusy             = 51
 	ldapUnavailable      = 52
 	ldapAuthNotSupported = 7
@@ -166,12 +167,15 @@ func (ldap) Probe(w *starttls.Wire) (starttls.Hello, error) {
 }
 
 // ldapReadRootDSE is the request for some of its attributes.
-func ldapReadRootDSE(names ...string) []byte {
+func ldapReadRootDSE(names ...string) []byte { return ldapReadEntry("", names...) }
+
+// ldapReadEntry is the request for some attributes of one entry.
+func ldapReadEntry(dn string, names ...string) []byte {
 	var attributes [][]byte
 	for _, n := range names {
 		attributes = append(attributes, ber(ldapOctets, []byte(n)))
 	}
-	return ber(ldapSearch, ber(ldapOctets), berInt(ldapEnumerated, 0), berInt(ldapEnumerated, 0), berInt(ldapInteger, 1), berInt(ldapInteger, 10),
+	return ber(ldapSearch, ber(ldapOctets, []byte(dn)), berInt(ldapEnumerated, 0), berInt(ldapEnumerated, 0), berInt(ldapInteger, 1), berInt(ldapInteger, 10),
 		ber(0x01, []byte{0}), ber(0x87, []byte("objectClass")), ber(ldapMessage, attributes...))
 }
 

@@ -38,12 +38,15 @@ const (
 	rdpNeedsTLS = 1    // failures
 	rdpNoTLS    = 2
 	rdpNoCert   = 3
+
+	rdpNeedsCredSSP = 5
+	rdpNeedsUser    = 6
 )
 
 // rdpFailures are the reasons of a failed negotiation (section 2.2.1.2.2).
 var rdpFailures = map[uint32]string{
 	rdpNeedsTLS: "SSL_REQUIRED_BY_SERVER", rdpNoTLS: "SSL_NOT_ALLOWED_BY_SERVER", rdpNoCert: "SSL_CERT_NOT_ON_SERVER",
-	4: "INCONSISTENT_FLAGS", 5: "HYBRID_REQUIRED_BY_SERVER", 6: "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER",
+	4: "INCONSISTENT_FLAGS", rdpNeedsCredSSP: "HYBRID_REQUIRED_BY_SERVER", rdpNeedsUser: "SSL_WITH_USER_AUTH_REQUIRED_BY_SERVER",
 }
 
 // tpkt builds a packet (RFC 2126, section 4.3) with a TPDU's head and data.

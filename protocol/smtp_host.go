@@ -7,10 +7,11 @@ import (
 )
 
 // Serve speaks a minimal SMTP or LMTP session: it takes any sign-in and any
-// message, and keeps neither.
+// message, and keeps neither. In clear it takes a sign-in only where h offers
+// one; another is told to sink all the same.
 func (p smtp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error {
-	s := smtpSession{smtp: p, w: w, sink: sink, caps: capsInside(h.Caps, "STARTTLS")}
-	if w.TLS() || !w.TLS() && len(h.Auth) > 0 {
+	s := smtpSession{smtp: p, w: w, sink: sink, caps: capsInside(h.Caps, "STARTTLS"), signIn: w.TLS() || len(h.Auth) > 0}
+	if s.signIn {
 		mechanisms := h.Auth
 		if mechanisms == nil {
 			mechanisms = []string{"PLAIN", "LOGIN"}
@@ -35,6 +36,7 @@ type smtpSession struct {
 	w          *starttls.Wire
 	sink       starttls.Sink
 	caps       []string
+	signIn     bool
 	mail       bool
 	recipients int
 }
@@ -97,6 +99,9 @@ func (s *smtpSession) auth(arg string) error {
 		return s.w.WriteLine("504 5.5.4 Unknown mechanism")
 	}
 	s.sink.Tell(leak)
+	if !s.signIn {
+		return s.w.WriteLine("538 5.7.11 Encryption required for requested authentication mechanism")
+	}
 	return s.w.WriteLine("235 2.7.0 Signed in")
 }
 

@@ -15,7 +15,7 @@ const hostile = "x\x1b[2J\x07\u202e\r\ny"
 func hostileReport() check.Report {
 	return check.Report{Schema: check.Schema, Results: []check.Result{{
 		Target: "smtp://mx.example.test:25", Address: "192.0.2.1:25", Verdict: "findings", Outcome: check.Upgraded, Level: "encrypt", Against: check.Against{Eavesdropper: "safe", Attacker: "exposed"},
-		StartTLS: check.StartTLS{Before: []string{"SIZE", hostile}, After: []string{"SIZE", "AUTH PLAIN"}},
+		StartTLS: check.StartTLS{Required: "no", Before: []string{"SIZE", hostile}, After: []string{"SIZE", "AUTH PLAIN"}},
 		TLS:      check.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Group: "X25519MLKEM768", ALPN: hostile},
 		Certificate: check.Certificate{Error: "it is for " + hostile, Chain: []check.Cert{{
 			Names: []string{hostile}, Issuer: "CN=" + hostile, Key: "ECDSA P-256", NotAfter: "2030-01-01T00:00:00Z"}}},
@@ -49,7 +49,7 @@ func TestTextIsAligned(t *testing.T) {
 			t.Errorf("line %d: %q", i, line)
 		}
 	}
-	for _, want := range []string{"\n  inside TLS   SIZE, +AUTH PLAIN, -x", "\n  high   A title (cert-name)\n         x", `got "\\x00"`, "\n         word", "\n         fix: do it\n", "\n  hint         a hint\n"} {
+	for _, want := range []string{"\n  inside TLS   SIZE, +AUTH PLAIN, -x", "\n  required     no: ", "\n  high   A title (cert-name)\n         x", `got "\\x00"`, "\n         word", "\n         fix: do it\n", "\n  hint         a hint\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}

@@ -174,6 +174,7 @@ func (p printer) facts(r check.Result) {
 	}
 	p.fact("before TLS", strings.Join(r.StartTLS.Before, ", "))
 	p.fact("inside TLS", inside(r.StartTLS))
+	p.fact("required", required(r.StartTLS))
 	for _, e := range r.Exposed {
 		p.fact("in clear", e.What+": "+e.Text)
 	}
@@ -244,6 +245,11 @@ func (p printer) finding(f check.Finding) {
 	if f.Severity != check.Info {
 		fmt.Fprintf(p, "%*s%s\n", textIndent, "", wrap("fix: "+f.Fix, textIndent))
 	}
+}
+
+// required says whether there can be a session without TLS, where that is known.
+func required(s check.StartTLS) string {
+	return map[string]string{"yes": "yes: nobody gets in without TLS", "no": "no: a session can be without TLS"}[s.Required]
 }
 
 // inside lists what is offered inside TLS: with a plus what was not before it,

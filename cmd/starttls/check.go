@@ -197,7 +197,7 @@ type depth struct {
 
 func (d *depth) flags(c *cobra.Command) {
 	f := c.Flags()
-	f.IntVar(&d.level, "level", 2, "how far to go: 0 one visit as any client makes it, 1 more handshakes, 2 harmless probes that no client would make, 3 sign-ins with random credentials and mail transactions begun")
+	f.IntVar(&d.level, "level", 2, "how far to go: 0 one visit as any client makes it, 1 more handshakes, 2 harmless probes that no client would make, 3 sign-ins with random credentials and mail transactions up to a recipient")
 	f.BoolVar(&d.full, "full", false, "every variant of every test")
 	f.StringVar(&d.require, "require", "", "exit with 1 unless this `LEVEL` is reached: encrypt, verify, mta-sts or dane")
 	c.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(requirable, cobra.ShellCompDirectiveNoFileComp))

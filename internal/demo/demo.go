@@ -93,6 +93,9 @@ func victims() []starttls.Protocol {
 
 func (d *Demo) serve(ctx context.Context, ca *testca.CA, p starttls.Protocol, f fault) error {
 	cfg := &starttls.Config{ServerName: Name, Hello: starttls.Hello{Software: "demo"}}
+	if p.Info().MX { // a public mail exchanger must not require TLS
+		cfg.Offer.Mode = starttls.Optional
+	}
 	if err := certificate(nil, Name)(cfg, ca, p); err != nil {
 		return err
 	}

@@ -40,9 +40,12 @@ func All(ahead []byte) []byte { return ahead }
 func Serve(ctx context.Context, nc net.Conn, p starttls.Protocol, cfg *starttls.Config, f Fault) error {
 	defer nc.Close()
 	s := &session{ctx: ctx, nc: nc, protocol: p, cfg: cfg, fault: f}
-	ahead, err := s.cleartext()
+	ahead, upgraded, err := s.cleartext()
 	if err != nil {
 		return err
+	}
+	if !upgraded {
+		return s.inClear(ahead)
 	}
 	if f.ReadsOn || f.ClearInstead {
 		if ahead, err = s.readOn(ahead); err != nil {
@@ -76,21 +79,21 @@ func (s *session) wire(nc net.Conn, inTLS bool) *starttls.Wire {
 	return starttls.NewWire(s.ctx, nc, starttls.WireConfig{Side: starttls.ServerSide, ServerName: s.cfg.ServerName, NoTranscript: true, TLS: inTLS, Upgraded: inTLS})
 }
 
-// cleartext speaks the server's half and returns what was read past it.
-func (s *session) cleartext() ([]byte, error) {
+// cleartext speaks the server's half and returns what was read past it, and
+// whether TLS is next.
+func (s *session) cleartext() (ahead []byte, upgraded bool, err error) {
 	nc := s.nc
 	if s.fault.OutputKept {
 		nc = &lastFirst{nc}
 	}
 	w := s.wire(nc, false)
 	defer w.Release()
-	// Optional, so that a command in the place of a ClientHello is left unread too.
-	out, err := s.protocol.Server(w, s.cfg.Hello, starttls.Offer{Mode: starttls.Optional})
-	ahead := w.Ahead()
-	if err == nil && !out.TLS && len(ahead) == 0 {
-		err = starttls.ErrNotUpgraded
+	info, offer := s.protocol.Info(), starttls.Offer{}
+	if info.MX || info.EagerClient { // who must not require it; or so that a command in the place of a ClientHello is left unread
+		offer.Mode = starttls.Optional
 	}
-	return ahead, err
+	out, err := s.protocol.Server(w, s.cfg.Hello, offer)
+	return w.Ahead(), out.TLS || info.EagerClient, err
 }
 
 // readOn reads what comes next in clear, until a TLS record has begun; or, for a
