@@ -54,7 +54,7 @@ func (r *run) insteadOfTLS(ctx context.Context, injector starttls.Injector, firs
 		return r.notMade(ctx, err)
 	}
 	nc.SetReadDeadline(time.Now().Add(r.patience(250 * time.Millisecond)))
-	said, reply, err := readClear(nc, in)
+	said, reply, err := r.readClear(nc, in)
 	t := trial{evidence: append(lines(w.Transcript()), clearEntry(starttls.ServerSide, said)...)}
 	switch {
 	case reply.Control:
@@ -87,7 +87,7 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 		v.conn.CloseWrite()
 		evidence = append(evidence, "C~ (close_notify)")
 		// The server's own close_notify; many servers close with it.
-		if _, _, err := readClear(raw, in); err != nil && !timeout(err) {
+		if _, _, err := r.readClear(raw, in); err != nil && !timeout(err) {
 			return trial{verdict: Passed, detail: "the server ends the connection", evidence: evidence}
 		}
 		v.conn.SetDeadline(time.Now().Add(r.patience(250 * time.Millisecond)))
@@ -98,9 +98,9 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 	var reply starttls.Reply
 	var err error
 	if afterEnd {
-		said, reply, err = readClear(raw, in)
+		said, reply, err = r.readClear(raw, in)
 	} else {
-		said, reply, err = readTLS(v.conn, in)
+		said, reply, err = r.readTLS(v.conn, in)
 	}
 	t := trial{evidence: append(evidence, clearEntry(starttls.ServerSide, said)...)}
 	switch {
@@ -120,23 +120,32 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 
 // readTLS reads what the server says inside TLS, or in clear in the place of a
 // record.
-func readTLS(conn *starttls.Conn, in starttls.Injection) (said []byte, reply starttls.Reply, err error) {
+func (r *run) readTLS(conn *starttls.Conn, in starttls.Injection) (said []byte, reply starttls.Reply, err error) {
 	said, reply, err = readUntil(conn, func(said []byte) starttls.Reply { return in.Classify(said) })
 	var rec tls.RecordHeaderError
 	if errors.As(err, &rec) && !isRecord(rec.RecordHeader[:]) {
 		said = append(said, rec.RecordHeader[:]...)
-		// A last word, as Exim's 421, is no answer to a command: the end comes after it.
-		_, closed := io.Copy(io.Discard, io.LimitReader(conn.NetConn(), 64<<10))
-		reply.Control = timeout(closed)
+		reply.Control = !r.ends(conn.NetConn())
 	}
 	return said, reply, err
 }
 
 // readClear reads what the server says in clear between TLS records, and returns
 // that alone.
-func readClear(nc net.Conn, in starttls.Injection) (clear []byte, reply starttls.Reply, err error) {
+func (r *run) readClear(nc net.Conn, in starttls.Injection) (clear []byte, reply starttls.Reply, err error) {
 	said, reply, err := readUntil(nc, func(said []byte) starttls.Reply { return in.Classify(withoutRecords(said)) })
+	if reply.Control && r.ends(nc) {
+		reply.Control, err = false, io.EOF
+	}
 	return withoutRecords(said), reply, err
+}
+
+// ends reports whether the server now closes the connection. What it said was
+// then a last word, as Exim's 421 or vsftpd's 500, and no answer to a command.
+func (r *run) ends(nc net.Conn) bool {
+	nc.SetReadDeadline(time.Now().Add(r.patience(250 * time.Millisecond)))
+	_, err := io.Copy(io.Discard, io.LimitReader(nc, 64<<10))
+	return !timeout(err)
 }
 
 // readUntil reads until an answer is recognised, or nothing more comes.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"example.org/starttls"
 	"example.org/starttls/internal/hostile"
@@ -136,5 +138,21 @@ func TestAttackerOfTheUpgrade(t *testing.T) {
 	r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name})
 	if r.Level != "verify" || r.Against.Eavesdropper != "safe" || r.Against.Attacker != "exposed" || r.Against.AttackerFix != injectionFix {
 		t.Errorf("level %s, %+v", r.Level, r.Against)
+	}
+}
+
+// A last word in clear is no answer to the command before it: behind it the
+// server has to go on.
+func TestLastWordInClear(t *testing.T) {
+	for want, then := range map[Verdict][]string{Passed: nil, Vulnerable: {""}} {
+		at := served(t, protocol.FTP, func(nc net.Conn) {
+			said := []string{"!220 x\r\n", "211-x\r\n AUTH TLS\r\n211 x\r\n", "234 go\r\n", "500 OOPS: no TLS\r\n"}
+			replies(nc, append(said, then...)...)
+		})
+		r := newRun(at, Options{Name: name, Timeout: 5 * time.Second})
+		got := r.insteadOfTLS(t.Context(), at.Protocol.(starttls.Injector), nil)
+		if got.verdict != want || !strings.Contains(strings.Join(got.evidence, "\n"), "500 OOPS") {
+			t.Errorf("%+v, want %s", got, want)
+		}
 	}
 }

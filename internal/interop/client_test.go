@@ -25,9 +25,8 @@ type service struct {
 	// versions accept TLS 1.1 from a client that has nothing better, and Dovecot
 	// takes a client with its own address for one that needs no TLS to sign in;
 	// Exim says a last word in clear after a record that is none, and goes on in
-	// clear after close_notify; Cyrus goes on in clear after a failed handshake,
-	// and vsftpd says why it failed; Cyrus's httpd and upsd answer inside TLS what
-	// was said before it.
+	// clear after close_notify; Cyrus goes on in clear after a failed handshake;
+	// Cyrus's httpd and upsd answer inside TLS what was said before it.
 	fine []string
 	// erratic says why the server is not put to any test of the boundary.
 	erratic string
@@ -38,6 +37,11 @@ type service struct {
 // carried are what servers get that answer inside TLS, or (Prosody) in clear,
 // what came behind the request for TLS: see injection_test.go.
 var carried = []string{"inject-segment", "inject-delayed", "inject-partial-line", "inject-parser", "inject-after-ok", "inject-race"}
+
+// goesOn is what Cyrus gets, which goes on in clear after a failed handshake. What
+// comes shortly behind the request for TLS sometimes makes the handshake fail, and
+// is answered then.
+var goesOn = []string{"clear-after-go-ahead", "inject-delayed"}
 
 var services = []service{
 	{server: "Postfix", scheme: "smtp", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedPostfix(t).SMTP }},
@@ -65,14 +69,14 @@ var services = []service{
 	{server: "MariaDB", scheme: "mysql", addr: func(t testing.TB) string { return sharedMariaDB(t).MySQL }},
 	{server: "Exim", scheme: "smtp", fine: []string{"old-tls", "clear-in-tls", "clear-after-tls"}, addr: func(t testing.TB) string { return sharedExim(t).SMTP }},
 	{server: "Exim", scheme: "submission", fine: []string{"old-tls", "clear-in-tls", "clear-after-tls"}, addr: func(t testing.TB) string { return sharedExim(t).SMTP }},
-	{server: "Cyrus IMAP", scheme: "imap", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedCyrus(t).IMAP }},
-	{server: "Cyrus IMAP", scheme: "pop3", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedCyrus(t).POP3 }},
-	{server: "Cyrus IMAP", scheme: "lmtp", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedCyrus(t).LMTP }},
-	{server: "Cyrus IMAP", scheme: "sieve", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedCyrus(t).Sieve }},
-	{server: "Cyrus IMAP", scheme: "nntp", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedCyrus(t).NNTP }},
+	{server: "Cyrus IMAP", scheme: "imap", fine: goesOn, addr: func(t testing.TB) string { return sharedCyrus(t).IMAP }},
+	{server: "Cyrus IMAP", scheme: "pop3", fine: goesOn, addr: func(t testing.TB) string { return sharedCyrus(t).POP3 }},
+	{server: "Cyrus IMAP", scheme: "lmtp", fine: goesOn, addr: func(t testing.TB) string { return sharedCyrus(t).LMTP }},
+	{server: "Cyrus IMAP", scheme: "sieve", fine: goesOn, addr: func(t testing.TB) string { return sharedCyrus(t).Sieve }},
+	{server: "Cyrus IMAP", scheme: "nntp", fine: goesOn, addr: func(t testing.TB) string { return sharedCyrus(t).NNTP }},
 	{server: "Cyrus IMAP", scheme: "mupdate", erratic: "a handshake that fails ends the whole server now and then, for every client", addr: func(t testing.TB) string { return sharedCyrus(t).MUPDATE }},
 	{server: "Cyrus IMAP", scheme: "http", fine: carried, addr: func(t testing.TB) string { return sharedCyrus(t).HTTP }},
-	{server: "vsftpd", scheme: "ftp", fine: []string{"clear-after-go-ahead"}, addr: func(t testing.TB) string { return sharedVsftpd(t).FTP }},
+	{server: "vsftpd", scheme: "ftp", addr: func(t testing.TB) string { return sharedVsftpd(t).FTP }},
 	{server: "Pure-FTPd", scheme: "ftp", addr: func(t testing.TB) string { return sharedPureFTPd(t).FTP }},
 	{server: "PgBouncer", scheme: "postgresql", addr: func(t testing.TB) string { return sharedPgBouncer(t).Postgres }},
 	{server: "QEMU", scheme: "nbd", fine: []string{"old-tls"}, addr: func(t testing.TB) string { return sharedQemuNBD(t).NBD }},
