@@ -21,6 +21,7 @@ peers: ## install the real servers and clients that the tests meet (Debian packa
 lint: ## gofmt, vet, staticcheck, and a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these:"; gofmt -l .; exit 1; }
 	go vet ./...
+	go vet -tags zlint ./cmd/starttls
 	go mod tidy -diff
 	go run $(STATICCHECK) ./...
 

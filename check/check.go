@@ -48,6 +48,10 @@ type Options struct {
 	Dialer   func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now      func() time.Time // nil: time.Now
 
+	// Lint, if not nil, names the rules for public certificates that one in DER
+	// breaks. It is asked where Full is set.
+	Lint func(der []byte) []string
+
 	Online         bool   // ask certificates' authorities whether they were revoked
 	Require        string // the level that must be reached: encrypt, verify, mta-sts or dane; "": any
 	MaxConnections int    // to the server, in all; 0: 25, or 250 where Full

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"example.org/starttls"
+	"example.org/starttls/internal/lint"
 	"example.org/starttls/internal/testca"
 	"example.org/starttls/protocol"
 )
@@ -213,6 +214,7 @@ func TestFindings(t *testing.T) {
 		"level-too-low":    func(o *Options) { o.Require = "verify" },
 		"cert-other-names": func(o *Options) { o.Names = []string{name, "other.example.test"} },
 		"cert-long-lived":  func(o *Options) { o.Roots = nil },
+		"cert-lint":        func(o *Options) { o.Roots, o.Full, o.Lint = nil, true, lint.Certificate },
 		"cert-not-logged":  func(o *Options) { o.Roots = nil }, // the system's, which TestMain has made
 	}
 	maps.Copy(fixtures, certificateFixtures(t, ca))

@@ -30,6 +30,9 @@ func (r *run) strength(chain []*x509.Certificate) {
 	r.judge("cert-weak-key", given, strings.Join(keys, "; "))
 	r.judge("cert-weak-signature", given, strings.Join(signatures, "; "))
 	leaf := chain[0]
+	if r.options.Full && r.options.Lint != nil {
+		r.judge("cert-lint", given || r.options.Roots != nil, strings.Join(r.options.Lint(leaf.Raw), ", "))
+	}
 	if span := leaf.NotAfter.Sub(leaf.NotBefore); span > 398*24*time.Hour && !selfSigned(leaf) {
 		r.judge("cert-long-lived", given || r.options.Roots != nil, "it is valid for "+days(span))
 	}

@@ -76,6 +76,7 @@ func certificateFixtures(t *testing.T, ca *testca.CA) map[string]fixture {
 		"cert-weak-signature": serves(issued(ca, func(c *x509.Certificate) { c.SignatureAlgorithm = x509.ECDSAWithSHA1 })),
 		"cert-long-lived":     serves(issued(publicCA, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(500 * 24 * time.Hour) })),
 		"cert-not-logged":     serves(issued(publicCA, func(c *x509.Certificate) {})),
+		"cert-lint":           serves(issued(publicCA, func(c *x509.Certificate) {})),
 		"cert-chain-order": serves(func() *starttls.Config {
 			cert, err := ca.Issue(lasting, name)
 			cert.Certificate = append([][]byte{cert.Certificate[0], publicCA.Certificate.Raw}, cert.Certificate[1:]...)

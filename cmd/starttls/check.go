@@ -198,7 +198,7 @@ type depth struct {
 func (d *depth) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.IntVar(&d.level, "level", 2, "how far to go: 0 one visit as any client makes it, 1 more handshakes, 2 harmless probes that no client would make, 3 sign-ins with random credentials and mail transactions up to a recipient")
-	f.BoolVar(&d.full, "full", false, "every variant of every test")
+	f.BoolVar(&d.full, "full", false, "every variant of every test, all that TLS has, and zlint where the command was built with the tag zlint")
 	f.StringVar(&d.require, "require", "", "exit with 1 unless this `LEVEL` is reached: encrypt, verify, mta-sts or dane")
 	c.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(requirable, cobra.ShellCompDirectiveNoFileComp))
 	f.StringVar(&d.profile, "profile", "", "judge by the house rules of `NAME or FILE`: "+strings.Join(check.Profiles(), ", ")+", or a TOML file")

@@ -22,6 +22,10 @@ type job struct {
 	domain string
 }
 
+// lintCertificate lints certificates; nil where the command was built without
+// the tag zlint.
+var lintCertificate func(der []byte) []string
+
 // hostName matches what can be a bare name: letters, digits and hyphens between
 // dots, two labels at least.
 var hostName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([A-Za-z0-9_-]+\.)+[A-Za-z0-9-]+\.?$`) })
@@ -51,7 +55,7 @@ type found struct {
 func (a *app) checkAll(ctx context.Context, n *network, o output, d depth, jobs []job, all bool) []check.Result {
 	results := make([][]check.Result, len(jobs))
 	opts := check.Options{Roots: n.roots, Given: n.given, Name: n.name, Names: n.names[min(1, len(n.names)):], Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial, Transcript: o.transcript,
-		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Profile: d.rules, Online: d.online, MaxConnections: d.connections}
+		Level: check.Level(d.level + 1), Full: d.full, Require: d.require, Profile: d.rules, Online: d.online, Lint: lintCertificate, MaxConnections: d.connections}
 	progress := a.newProgress(o.quiet)
 	defer progress.end()
 	opts.Progress = progress.tell
