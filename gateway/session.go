@@ -244,6 +244,7 @@ func (h *helloCache) get(ctx context.Context, s *service) starttls.Hello {
 	c.SetDeadline(h.asked.Add(s.Limits.Dial))
 	if hello, err := p.Probe(w); err == nil {
 		hello.Greeting = nil // each half makes its own
+		hello.Auth = nil     // in clear nobody signs in here
 		h.hello = hello
 	}
 	return h.hello
