@@ -3,7 +3,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 2s
 
 .DEFAULT_GOAL = help
-.PHONY: help test quick peers lint fuzz bench docs man clients install
+.PHONY: help test quick peers lint fuzz bench docs man clients compare install
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ docs: ## print again what is generated: findings, the table of protocols (what w
 
 clients: ## measure real clients in every case of the lab, for docs/clients.md
 	scripts/clients.sh
+
+compare: ## measure what other tools say to the demo's hostile servers, for docs/comparison.md
+	scripts/compare.sh
 
 man: ## write the man pages into bin/man
 	mkdir -p bin/man

@@ -41,9 +41,10 @@ type Demo struct {
 	sessions  sync.WaitGroup
 }
 
-// Start starts the servers; with all, those too whose check takes long. Close
-// them.
-func Start(ctx context.Context, all bool) (*Demo, error) {
+// Start starts the servers; with all, those too whose check takes long. The
+// faults that any protocol may have are shown in those named, each in turn; with
+// none named, in all that have room for them. Close the servers.
+func Start(ctx context.Context, all bool, shown ...starttls.Protocol) (*Demo, error) {
 	ca, err := testca.New("starttls demo root")
 	if err != nil {
 		return nil, err
@@ -56,7 +57,9 @@ func Start(ctx context.Context, all bool) (*Demo, error) {
 			return nil, err
 		}
 	}
-	shown := victims()
+	if len(shown) == 0 {
+		shown = victims()
+	}
 	list := faults
 	if all {
 		tls, err := flawedTLS(ca)
