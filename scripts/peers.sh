@@ -11,7 +11,7 @@ servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-
 	slapd prosody proftpd-core proftpd-mod-crypto inn2 inspircd postgresql mariadb-server
 	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp unbound
 	ckermit cyrus-common cyrus-caldav nut-server pgbouncer qemu-utils shishi-kdc"
-clients="openssl gnutls-bin swaks curl ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console
+clients="openssl gnutls-bin swaks curl sslscan testssl.sh ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console
 	cyrus-clients freerdp2-x11 go-sendxmpp gvncviewer irssi libnss3-tools nut-client shishi sieve-connect xvfb xauth ${MORE_PEERS:-}"
 
 # Packages that conflict with one of those above are unpacked beside the system,

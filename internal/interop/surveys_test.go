@@ -1,0 +1,166 @@
+package interop
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	starttlscheck "example.org/starttls/check"
+	"example.org/starttls/internal/demo"
+	"example.org/starttls/internal/tlsprobe/tlswire"
+	"example.org/starttls/protocol"
+)
+
+// surveyed is what a server has, as one tool tells it: suites by version.
+type surveyed map[string][]string
+
+// TestSurveysAgree has sslscan and testssl.sh list what a full check lists too.
+// testssl.sh is asked for versions alone, and of one server: it is slow.
+func TestSurveysAgree(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"sslscan", "testssl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			missing(t, program+" is not installed: run make peers")
+		}
+	}
+	d, err := demo.Start(t.Context(), true, protocol.Submission)
+	check(t, err)
+	t.Cleanup(d.Close)
+	served := func(fault string) func(testing.TB) string {
+		return func(testing.TB) string {
+			return d.Servers[slices.IndexFunc(d.Servers, func(s demo.Server) bool {
+				return s.Target.Protocol.Info().Name == "submission" && s.Fault == fault
+			})].Target.Address
+		}
+	}
+	const modern = "Postfix without what is old"
+	for _, c := range []struct {
+		name string
+		addr func(testing.TB) string
+		want []string // the versions: a survey in which nobody sees anything agrees too
+	}{
+		{"Postfix", func(t testing.TB) string { return sharedPostfix(t).SMTP }, []string{"TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"}},
+		{modern, func(t testing.TB) string {
+			return startPostfix(t, postfixOptions{Main: []string{"smtpd_tls_protocols = >=TLSv1.2", "smtpd_tls_exclude_ciphers = aNULL"}}).SMTP
+		}, []string{"TLS 1.2", "TLS 1.3"}},
+		{"old TLS", served("old TLS"), []string{"TLS 1.0", "TLS 1.1"}},
+		{"3DES", served("TLS has 3DES (Sweet32)"), []string{"TLS 1.2"}},
+		{"RC4", served("TLS has RC4"), []string{"TLS 1.2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			addr := c.addr(t)
+			ours := checkSurvey(t, addr)
+			if got := slices.Sorted(maps.Keys(ours)); !slices.Equal(got, c.want) {
+				t.Errorf("check: %v, want %v", got, c.want)
+			}
+			theirs := sslscanSurvey(t, addr)
+			for _, version := range slices.Sorted(maps.Keys(ours)) {
+				if !slices.Equal(ours[version], theirs[version]) {
+					t.Errorf("%s: check\n%v, sslscan\n%v", version, ours[version], theirs[version])
+				}
+			}
+			if got := slices.Sorted(maps.Keys(theirs)); !slices.Equal(got, c.want) {
+				t.Errorf("sslscan: %v, want %v", got, c.want)
+			}
+			if c.name != modern {
+				return
+			}
+			if got, ended := testsslVersions(t, addr); ended && !slices.Equal(got, c.want) {
+				t.Errorf("testssl.sh: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// checkSurvey is ours.
+func checkSurvey(t *testing.T, addr string) surveyed {
+	r := starttlscheck.Run(t.Context(), starttlscheck.Target{Protocol: protocol.Submission, Host: "127.0.0.1", Address: addr},
+		starttlscheck.Options{Name: serverName, Full: true, Roots: x509.NewCertPool()})
+	out := surveyed{}
+	for version, suites := range r.TLS.Suites {
+		out[version] = slices.Sorted(slices.Values(suites))
+	}
+	for _, version := range r.TLS.Versions {
+		if out[version] == nil {
+			t.Errorf("check: %s has no suites", version)
+		}
+	}
+	return out
+}
+
+// sslscanSurvey reads sslscan's XML.
+func sslscanSurvey(t *testing.T, addr string) surveyed {
+	file := filepath.Join(t.TempDir(), "sslscan.xml")
+	runSurvey(t, "sslscan", "--xml="+file, "--starttls-smtp", "--sni-name="+serverName, "--no-heartbleed", "--no-groups", addr)
+	text, err := os.ReadFile(file)
+	check(t, err)
+	var doc struct {
+		Ciphers []struct {
+			Version string `xml:"sslversion,attr"`
+			ID      string `xml:"id,attr"`
+		} `xml:"ssltest>cipher"`
+	}
+	check(t, xml.Unmarshal(text, &doc))
+	out := surveyed{}
+	for _, c := range doc.Ciphers {
+		var id uint16
+		_, err := fmt.Sscanf(c.ID, "0x%x", &id)
+		check(t, err)
+		version := strings.Replace(c.Version, "TLSv", "TLS ", 1)
+		out[version] = append(out[version], tlswire.SuiteByID(id).Name)
+	}
+	for _, suites := range out {
+		slices.Sort(suites)
+	}
+	return out
+}
+
+// testsslVersions reads testssl.sh's JSON. Where the machine is too slow for it
+// there is nothing to compare, and the log says so.
+func testsslVersions(t *testing.T, addr string) (versions []string, ended bool) {
+	file := filepath.Join(t.TempDir(), "testssl.json")
+	ended = runSurvey(t, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1",
+		"--jsonfile", file, "--starttls", "smtp", "-p", serverName+":"+portOf(addr))
+	if !ended {
+		t.Log("testssl.sh was too slow: not compared")
+		return nil, false
+	}
+	text, err := os.ReadFile(file)
+	check(t, err)
+	var said []struct{ ID, Finding string }
+	check(t, json.Unmarshal(text, &said))
+	names := map[string]string{"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLS1": "TLS 1.0", "TLS1_1": "TLS 1.1", "TLS1_2": "TLS 1.2", "TLS1_3": "TLS 1.3"}
+	for _, s := range said {
+		if names[s.ID] != "" && strings.HasPrefix(s.Finding, "offered") {
+			versions = append(versions, names[s.ID])
+		}
+	}
+	slices.Sort(versions)
+	return versions, true
+}
+
+// runSurvey runs a tool, and reports whether it ended in a minute and a half.
+// What it exits with is its own affair.
+func runSurvey(t *testing.T, argv ...string) (ended bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // and its children
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s: %v\n%s", argv[0], err, out[max(0, len(out)-2000):])
+	return ctx.Err() == nil
+}
