@@ -136,12 +136,12 @@ func TestCompareTools(t *testing.T) {
 	wg.Wait()
 }
 
-// compare points the tools at the servers of one protocol: four at a time, and
-// the slow one beside them.
+// compare points the tools at the servers of one protocol, four at a time of
+// those that make one connection, and two of those that make many.
 func compare(t *testing.T, page *comparison, part *part, d *demo.Demo, env func(demo.Server) []string, p starttls.Protocol) {
 	healthy := d.Servers[slices.IndexFunc(d.Servers, func(s demo.Server) bool { return s.Target.Protocol.Info().Name == p.Info().Name && s.Fault == "" })]
 	var wg sync.WaitGroup
-	quick, slow := make(chan struct{}, 4), make(chan struct{}, 1)
+	quick, slow := make(chan struct{}, 4), make(chan struct{}, 2)
 	for _, tool := range tools {
 		if tool.only != "" && !slices.Contains(env(healthy), "PROTO="+tool.only) {
 			continue
