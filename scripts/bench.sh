@@ -27,24 +27,6 @@ for _ in $(seq 10); do GODEBUG=inittrace=1 "$dir/starttls" version 2>&1 >/dev/nu
 	awk '/^init / { if (!($2 in ms) || $5 < ms[$2]) ms[$2] = $5; bytes[$2] = $8 }
 		END { for (p in ms) { printf "%.3f ms %7d bytes  %s\n", ms[p], bytes[p], p; all += ms[p] }; printf "%.3f ms in all\n", all }' |
 	sort -rn | head -12
-trap 'kill "$demo" 2>/dev/null; rm -rf "$dir"' EXIT
-go build -o "$dir/starttls" ./cmd/starttls
-"$dir/starttls" demo --serve >"$dir/servers" 2>"$dir/notes" &
-demo=$!
-for _ in $(seq 100); do grep -q 'root certificate' "$dir/notes" && break; sleep 0.05; done
-ca=$(sed -n 's/^root certificate: //p' "$dir/notes")
-target=$(sed -n 's/^\(smtp:[^ ]*\) .*healthy.*/\1/p' "$dir/servers")
-addr=${target#smtp://}
-for run in 1 2 3; do
-	for tool in "$dir/starttls check --ca $ca --name demo.example.test $target" \
-		"openssl s_client -starttls smtp -connect $addr -CAfile $ca -verify_hostname demo.example.test" \
-		"gnutls-cli --starttls-proto=smtp --x509cafile=$ca --verify-hostname=demo.example.test --sni-hostname=demo.example.test -p ${addr#*:} ${addr%:*}"; do
-		name=${tool%% *}
-		command -v "$name" >/dev/null || { echo "${name##*/}: not installed"; continue; }
-		TIMEFORMAT="round $run  ${name##*/}  %R s wall, %U s user, %S s system"
-		time for _ in $(seq 20); do $tool </dev/null >/dev/null 2>&1 || true; done
-	done
-done
 
 echo
 echo "## check, beside testssl.sh and sslscan: one loopback Postfix, whole processes in turn; testssl.sh once, ten minutes at most"

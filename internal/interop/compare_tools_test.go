@@ -50,9 +50,9 @@ type behaviour struct {
 	names *regexp.Regexp
 }
 
-// goesOn is how tools would name a session that is not inside TLS, where it must
+// notInTLS is how tools would name a session that is not inside TLS, where it must
 // be; that a client goes on in clear is another matter.
-var goesOn = regexp.MustCompile(`(?i)(server|session|command|cleartext|plain ?text).{0,40}(cleartext|plain ?text|obeyed)`)
+var notInTLS = regexp.MustCompile(`(?i)(server|session|command|cleartext|plain ?text).{0,40}(cleartext|plain ?text|obeyed)`)
 
 var behaviours = []behaviour{
 	{"offers it in lower case", nil},
@@ -77,7 +77,7 @@ var behaviours = []behaviour{
 	{"reads on in clear while TLS begins", regexp.MustCompile(`(?i)inject|CVE-2011-0411`)},
 	{"answers from before TLS inside it", regexp.MustCompile(`(?i)inject|before TLS`)},
 	{"greets again inside TLS", regexp.MustCompile(`(?i)greet|banner`)},
-	{"goes on in clear without TLS", goesOn},
-	{"obeys cleartext between records", goesOn},
-	{"goes on in clear after TLS", goesOn},
+	{"goes on in clear without TLS", notInTLS},
+	{"obeys cleartext between records", notInTLS},
+	{"goes on in clear after TLS", notInTLS},
 }
