@@ -35,7 +35,7 @@ func (p *comparison) add(at *part, fault, tool string, c cell) error {
 
 const comparisonHead = `# What tools say to hostile servers
 
-Each tool was pointed at each hostile server of ` + "`starttls demo --serve`" + `; ` + "`make compare`" + ` does it and prints this page, of which nothing is written by hand. The tools are for different things, and a tool that was not made to look for a fault is none the worse for not naming it: s_client, gnutls-cli, swaks and curl are clients, which make one connection and can see nothing that takes an injected command to see; sslscan, nmap and testssl.sh survey versions and suites, which ` + "`check`" + ` does only with ` + "`--full`" + `, and testssl.sh can do far more than it was asked here. The servers are those that this project's own check was made to tell apart, so that it names them is no wonder.
+Each tool was pointed at each hostile server of ` + "`starttls demo --serve`" + ` whose fault is not in TLS itself; ` + "`make compare`" + ` does it and prints this page, of which nothing is written by hand. The tools are for different things, and a tool that was not made to look for a fault is none the worse for not naming it: s_client, gnutls-cli, swaks and curl are clients, which make one connection and can see nothing that takes an injected command to see; sslscan, nmap and testssl.sh survey versions and suites, which ` + "`check`" + ` does only with ` + "`--full`" + `, and testssl.sh can do far more than it was asked here. The servers are those that this project's own check was made to tell apart, so that it names them is no wonder.
 
 A verdict follows from what the tool printed and how it exited:
 
