@@ -28,9 +28,10 @@ type Certificate struct {
 type Listener struct {
 	Name     string   `toml:"name"`     // in logs and metrics; "": the protocol's
 	Listen   []string `toml:"listen"`   // addresses
-	Mode     string   `toml:"mode"`     // terminate (default) or originate
+	Mode     string   `toml:"mode"`     // terminate (default), originate or guard
 	Protocol string   `toml:"protocol"` // as "starttls protocols" lists them
 
+	Clear        string        `toml:"clear"`         // of mode guard, what becomes of sessions in clear: refuse (default) or log
 	TLS          string        `toml:"tls"`           // required (default) or optional
 	Accept       string        `toml:"accept"`        // starttls (default), implicit, or both on one port
 	ServerName   string        `toml:"server_name"`   // whom the gateway greets as; "": this machine's name

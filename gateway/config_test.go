@@ -78,8 +78,12 @@ func TestBadConfig(t *testing.T) {
 		"clients in clear from everywhere": func(l *Listener) {
 			l.Mode, l.Certificates, l.Listen = "originate", nil, []string{":143"}
 		},
-		"are for mode terminate": func(l *Listener) { l.Mode = "originate" },
-		"is there to add TLS":    func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "originate", nil, "none" },
+		"are for mode terminate":        func(l *Listener) { l.Mode = "originate" },
+		"are for mode terminate: guard": func(l *Listener) { l.Mode = "guard" },
+		"have no place in mode guard":   func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "guard", nil, "starttls" },
+		"clear is refuse or log":        func(l *Listener) { l.Mode, l.Certificates, l.Clear = "guard", nil, "x" },
+		"clear is for mode guard":       func(l *Listener) { l.Clear = "log" },
+		"is there to add TLS":           func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "originate", nil, "none" },
 	} {
 		if err := Check(ok(edit)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("wanted %q, got %v", want, err)

@@ -7,7 +7,9 @@
 // A listener of mode terminate has TLS towards its clients and hands their
 // sessions to a backend; one of mode originate takes clients in clear and has
 // TLS towards the server. Nothing that was said before TLS crosses to the other
-// side: a backend's session begins after the handshake.
+// side: a backend's session begins after the handshake. One of mode guard has no
+// TLS: it reads the cleartext phase that it passes on, and lets go on what has
+// become TLS.
 package gateway
 
 import (
@@ -34,6 +36,7 @@ type Gateway struct {
 	given    map[string]net.Listener
 	counts   map[string]*counter // by listener's name
 	sessions map[*session]struct{}
+	offers   map[string]bool // by protocol and backend: whether it offered TLS last, as far as a guard has seen
 	status   *statusServer
 	draining bool
 
@@ -45,7 +48,7 @@ type Gateway struct {
 // New checks cfg and reads the files it names. It opens no socket.
 func New(cfg Config, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{log: log, metrics: newMetrics(), sockets: map[string]*socket{}, given: map[string]net.Listener{},
-		counts: map[string]*counter{}, sessions: map[*session]struct{}{}}
+		counts: map[string]*counter{}, sessions: map[*session]struct{}{}, offers: map[string]bool{}}
 	g.base, g.stop = context.WithCancelCause(context.Background())
 	var err error
 	g.services, err = services(cfg, log)

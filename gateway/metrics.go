@@ -26,6 +26,9 @@ type metrics struct {
 	injections  *prometheus.CounterVec
 	bytes       *prometheus.CounterVec
 	expiry      *prometheus.GaugeVec
+	hellos      *prometheus.CounterVec
+	offers      *prometheus.GaugeVec
+	changes     *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -46,6 +49,9 @@ func newMetrics() *metrics {
 	m.injections = counter("injections_total", "Cleartext that tried to cross into TLS, by who sent it.", "listener", "from")
 	m.bytes = counter("bytes_total", "Bytes passed on inside sessions that have ended.", "listener", "direction")
 	m.expiry = gauge("certificate_not_after_seconds", "When a certificate ends, in Unix time.", "listener", "name")
+	m.hellos = counter("client_hellos_total", "TLS that clients began through a guard, by the highest version that they offer.", "listener", "version", "sni")
+	m.offers = gauge("backend_offers_tls", "Whether the server behind a guard offered TLS when it was last seen.", "listener")
+	m.changes = counter("backend_offer_changes_total", "How often that was otherwise than before.", "listener", "offers")
 	m.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "starttls_gateway_phase_seconds", Help: "How long a phase took.",
 		Buckets: []float64{.001, .003, .01, .03, .1, .3, 1, 3, 10, 30}}, []string{"listener", "phase"})
 	m.registry.MustRegister(m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -60,6 +66,25 @@ func (m *metrics) joined(s *session) {
 	m.seconds.WithLabelValues(s.Name, "backend").Observe(s.known.dialled.Seconds())
 	m.handshake(s.Name, "client", s.known.client)
 	m.handshake(s.Name, "backend", s.known.backend)
+	if h := s.known.seen.hello; h.version != 0 {
+		m.hellos.WithLabelValues(s.Name, h.versionName(), yesNo(h.name != "")).Inc()
+	}
+}
+
+// offer notes whether a guard's server offers TLS.
+func (m *metrics) offer(name string, offered, changed bool) {
+	value := map[bool]float64{true: 1}[offered]
+	m.offers.WithLabelValues(name).Set(value)
+	if changed {
+		m.changes.WithLabelValues(name, yesNo(offered)).Inc()
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 func (m *metrics) handshake(name, side string, c *tls.Conn) {
@@ -67,11 +92,7 @@ func (m *metrics) handshake(name, side string, c *tls.Conn) {
 		return
 	}
 	t := c.ConnectionState()
-	resumed := "no"
-	if t.DidResume {
-		resumed = "yes"
-	}
-	m.handshakes.WithLabelValues(name, side, tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite), t.CurveID.String(), resumed).Inc()
+	m.handshakes.WithLabelValues(name, side, tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite), t.CurveID.String(), yesNo(t.DidResume)).Inc()
 }
 
 func (m *metrics) ended(s *session, how string) {

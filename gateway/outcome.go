@@ -38,6 +38,10 @@ func outcome(err error) string {
 		return "backend"
 	case errors.As(err, &injected):
 		return "injected"
+	case errors.Is(err, errLeft):
+		return "left"
+	case errors.Is(err, errNoHello):
+		return "handshake"
 	case errors.Is(err, errHandshakeTime):
 		return "timeout"
 	case errors.Is(err, starttls.ErrNotUpgraded):
@@ -80,9 +84,12 @@ func (g *Gateway) ended(s *session, err error) {
 	delete(g.sessions, s)
 	g.mu.Unlock()
 	how := outcome(err)
+	if err == nil && s.known.seen.clear {
+		how = "clear"
+	}
 	g.metrics.ended(s, how)
 	level := slog.LevelInfo
-	if how == "injected" || how == "backend" {
+	if how == "injected" || how == "backend" || how == "clear" {
 		level = slog.LevelWarn
 	}
 	s.log.LogAttrs(context.Background(), level, "connection", s.attrs(how, err)...)
@@ -94,6 +101,9 @@ func (s *session) attrs(how string, err error) []slog.Attr {
 	out := []slog.Attr{slog.String("outcome", how), slog.String("client", s.client.client.String()), slog.Float64("seconds", time.Since(s.began).Seconds())}
 	if s.known.client != nil {
 		out = append(out, tlsAttrs(s.known.client.ConnectionState())...)
+	}
+	if h := s.known.seen.hello; h.version != 0 {
+		out = append(out, slog.String("offered_tls", h.versionName()), slog.String("sni", h.name))
 	}
 	if x := s.known.times; x != (starttls.Timings{}) {
 		out = append(out, slog.Float64("clear_ms", ms(x.Cleartext)), slog.Float64("handshake_ms", ms(x.Handshake)))

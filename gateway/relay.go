@@ -102,6 +102,7 @@ type relay struct {
 	toBackend, toClient starttls.Filter
 	idle                time.Duration // without a byte in either direction
 	linger              time.Duration // for the second side to end, once the first has
+	kernel              bool          // the bytes are no concern of ours: see splice
 
 	up, down atomic.Int64          // bytes passed on
 	active   atomic.Int64          // when the last byte passed, in Unix seconds
@@ -157,8 +158,9 @@ func (r *relay) stop(cause error) {
 	r.backend.conn.Close()
 }
 
-func (r *relay) pump(from, to *end, filter starttls.Filter, count *atomic.Int64) {
-	err := from.each(func(b []byte) error {
+// copy passes on all that comes, by filter if there is one.
+func (r *relay) copy(from, to *end, filter starttls.Filter, count *atomic.Int64) error {
+	return from.each(func(b []byte) error {
 		r.active.Store(time.Now().Unix())
 		if filter != nil {
 			var err error
@@ -172,6 +174,15 @@ func (r *relay) pump(from, to *end, filter starttls.Filter, count *atomic.Int64)
 		count.Add(int64(len(b)))
 		return to.write(b)
 	})
+}
+
+func (r *relay) pump(from, to *end, filter starttls.Filter, count *atomic.Int64) {
+	var err error
+	if r.kernel {
+		err = r.splice(from, to, count)
+	} else {
+		err = r.copy(from, to, filter, count)
+	}
 	// Only what was ended in good order is passed on as an end: a TLS connection
 	// that breaks off without close_notify may have been cut by an attacker.
 	if errors.Is(err, io.EOF) && from.tls && from.below != nil && from.below.eof {

@@ -53,6 +53,9 @@ func newService(l Listener, common []Certificate, log *slog.Logger) (s *service,
 	if l.Backend.Address == "" {
 		return nil, errors.New("backend.address is missing")
 	}
+	if s.Clear != "" && s.Mode != "guard" {
+		return nil, errors.New("clear is for mode guard; in terminate it is tls that says what may pass in clear")
+	}
 	if err := s.networks(); err != nil {
 		return nil, err
 	}
@@ -61,8 +64,10 @@ func newService(l Listener, common []Certificate, log *slog.Logger) (s *service,
 		err = s.terminate(common)
 	case "originate":
 		err = s.originate()
+	case "guard":
+		err = s.guard()
 	default:
-		err = fmt.Errorf("mode is terminate or originate, not %q", s.Mode)
+		err = fmt.Errorf("mode is terminate, originate or guard, not %q", s.Mode)
 	}
 	return s, err
 }
@@ -229,16 +234,9 @@ func (s *service) dial(ctx context.Context, client, local net.Addr, state *tls.C
 	cfg := s.back
 	var below *conn
 	cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+		nc, err := s.reach(ctx, network, addr, client, local, state)
 		if err != nil {
 			return nil, err
-		}
-		if version := map[string]byte{"proxy-v1": 1, "proxy-v2": 2}[s.Backend.Identify]; version > 0 {
-			nc.SetDeadline(time.Now().Add(s.Limits.Dial))
-			if err := writeProxy(nc, version, client, local, state); err != nil {
-				nc.Close()
-				return nil, err
-			}
 		}
 		below = newConn(nc)
 		return below, nil
@@ -258,6 +256,25 @@ func (s *service) dial(ctx context.Context, client, local net.Addr, state *tls.C
 		return nil, nil, err
 	}
 	return c, below, nil
+}
+
+// reach connects to the backend, and tells it of the client by the PROXY protocol
+// if that is wanted.
+func (s *service) reach(ctx context.Context, network, addr string, client, local net.Addr, state *tls.ConnectionState) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Limits.Dial)
+	defer cancel()
+	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if version := map[string]byte{"proxy-v1": 1, "proxy-v2": 2}[s.Backend.Identify]; version > 0 {
+		nc.SetDeadline(time.Now().Add(s.Limits.Dial))
+		if err := writeProxy(nc, version, client, local, state); err != nil {
+			nc.Close()
+			return nil, err
+		}
+	}
+	return nc, nil
 }
 
 // backendHello is what may be told to clients of what the backend said for

@@ -36,6 +36,7 @@ type session struct {
 type facts struct {
 	client, backend *tls.Conn // nil: in clear
 	times           starttls.Timings
+	seen            seen // in mode guard
 	dialled         time.Duration
 	level           starttls.Level // of the backend's connection
 }
@@ -49,7 +50,11 @@ var (
 // joined, or when that has failed.
 func (s *session) serve() {
 	err := s.identify()
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.Mode == "guard":
+		err = s.lookOn()
+	default:
 		err = s.join()
 	}
 	s.timeout()
@@ -93,6 +98,9 @@ func (s *session) close() {
 		s.back.Close()
 	}
 	s.client.Close()
+	if s.Mode == "guard" && s.below != nil {
+		s.below.Close()
+	}
 	s.data.close()
 }
 

@@ -14,12 +14,14 @@ func newGateway(a *app) *cobra.Command {
 	var g gatewayFlags
 	c := &cobra.Command{
 		Use:   "gateway [-c FILE | --listen ADDR --protocol NAME --backend ADDR ...]",
-		Short: "Put STARTTLS in front of servers, or behind clients, that have none",
+		Short: "Put STARTTLS in front of servers, or behind clients, that have none; or watch it",
 		Long: `gateway passes sessions on between clients and a server, and is the end of TLS
 on one side of it. In mode terminate clients come by STARTTLS, or by TLS from the
 first byte, and the server behind may have neither; in mode originate clients on
 this machine are in clear, and the server is reached by TLS alone and verified.
-Nothing that was said before TLS crosses to the other side.
+Nothing that was said before TLS crosses to the other side. In mode guard the
+gateway has no keys and says nothing: it reads the cleartext phase that it passes
+on, and lets a session go on when both sides have agreed on TLS and begun with it.
 
 A configuration file has any number of listeners (docs/gateway.toml is one to
 start from); the flags make one listener without a file. --check-config reads
@@ -76,8 +78,9 @@ func (g *gatewayFlags) flags(c *cobra.Command) {
 	f.BoolVar(&g.check, "check-config", false, "say whether the configuration is in order, and end")
 	f.StringVar(&g.logLevel, "log-level", "info", "`LEVEL` of the log: debug, info, warn or error")
 	f.StringArrayVar(&g.l.Listen, "listen", nil, "clients come to `ADDR` (HOST:PORT, a path, or fd:NAME of systemd)")
-	f.StringVar(&g.l.Mode, "mode", "terminate", "`MODE`: terminate or originate")
+	f.StringVar(&g.l.Mode, "mode", "terminate", "`MODE`: terminate, originate or guard")
 	f.StringVar(&g.l.Protocol, "protocol", "", "`NAME` of the protocol, as \"starttls protocols\" lists it")
+	f.StringVar(&g.l.Clear, "clear", "", "in mode guard, sessions that go on in clear: refuse (default), or log and pass")
 	f.StringVar(&g.l.TLS, "tls", "", "required (default), or optional: sessions in clear pass too")
 	f.StringVar(&g.l.Accept, "accept", "", "starttls (default), implicit, or both where the client speaks first")
 	f.StringVar(&g.l.ServerName, "server-name", "", "greet clients as `HOST` (default: this machine's name)")
