@@ -70,7 +70,7 @@ func (s *session) lookOn() error {
 	go v.run()
 	err = s.clearPhase(v)
 	v.stop()
-	if s.ctx.Err() != nil {
+	if err != nil && s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
