@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,17 +146,10 @@ func (s *session) agree(c *watched, ahead []byte, offered bool) error {
 		return s.inClear(c)
 	}
 	if refused {
-		return &backendError{cmpOr(err, starttls.ErrNotOffered)}
+		return &backendError{cmp.Or(err, starttls.ErrNotOffered)}
 	}
 	s.known.times.Cleartext = time.Since(s.began)
 	return s.switchOver(ahead)
-}
-
-func cmpOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // switchOver sees the handshake begin on both sides. From there on nobody looks.
