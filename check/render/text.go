@@ -180,8 +180,9 @@ func (p printer) facts(r check.Result) {
 	}
 	if r.Outcome == check.Upgraded {
 		p.painted("level", fmt.Sprintf("%s; eavesdropper: %s, active attacker: %s", r.Level, p.safe(r.Against.Eavesdropper), p.safe(r.Against.Attacker)))
-		if r.Level == "verify" && r.Against.AttackerFix != "" { // else a finding says so
-			p.fact("", "a sender who is refused TLS goes on in clear. "+r.Against.AttackerFix)
+		said := func(f check.Finding) bool { return f.Fix == r.Against.AttackerFix }
+		if fix := r.Against.AttackerFix; fix != "" && !slices.ContainsFunc(r.Findings, said) { // between servers
+			p.fact("", "a sender who is refused TLS goes on in clear. "+fix)
 		}
 	}
 	p.policy(r.Policy)
