@@ -138,7 +138,7 @@ func highestVersion(data []byte) (highest uint16, err error) {
 // versionName is for logs and metrics. What nobody knows has one name, so that
 // clients can not make many.
 func (h hello) versionName() string {
-	if h.version < tls.VersionSSL30 || h.version > tls.VersionTLS13 {
+	if h.version < tlswire.SSL3 || h.version > tls.VersionTLS13 {
 		return "unknown"
 	}
 	return tls.VersionName(h.version)
