@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -42,7 +44,18 @@ func startPostfix(t testing.TB, o postfixOptions) *postfix {
 	id := credential(t, "postfix")
 	check(t, os.Chown(filepath.Join(p.Dir, "data"), int(id.Uid), int(id.Gid)))
 	p.run(t, "root", addrs, program, "-c", p.Dir, "start-fg")
+	t.Cleanup(func() { p.endMaster(t) })
 	return p
+}
+
+// endMaster ends Postfix's master, which leaves the process group that it was
+// started in for one of its own, and takes its children with it.
+func (p *postfix) endMaster(t testing.TB) {
+	text, err := os.ReadFile(filepath.Join(p.Dir, "queue/pid/master.pid"))
+	check(t, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	check(t, err)
+	_ = syscall.Kill(pid, syscall.SIGTERM)
 }
 
 // services chooses the addresses and returns them with the master.cf for them.
