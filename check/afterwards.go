@@ -121,6 +121,8 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 // readTLS reads what the server says inside TLS, or in clear in the place of a
 // record.
 func (r *run) readTLS(conn *starttls.Conn, in starttls.Injection) (said []byte, reply starttls.Reply, err error) {
+	// The alert at what is no record would be more of a command, or the end of one.
+	conn.NetConn().SetWriteDeadline(time.Unix(1, 0))
 	said, reply, err = readUntil(conn, func(said []byte) starttls.Reply { return in.Classify(said) })
 	var rec tls.RecordHeaderError
 	if errors.As(err, &rec) && !isRecord(rec.RecordHeader[:]) {

@@ -17,22 +17,10 @@ import (
 // faulty runs a server with the fault that f returns for each connection.
 func faulty(t *testing.T, p starttls.Protocol, cfg *starttls.Config, f func(nc *heard) hostile.Fault) Target {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			h := &heard{Conn: nc}
-			go hostile.Serve(context.Background(), h, p, cfg, f(h))
-		}
-	}()
-	return target(p, l.Addr())
+	return served(t, p, func(nc net.Conn) {
+		h := &heard{Conn: nc}
+		hostile.Serve(context.Background(), h, p, cfg, f(h))
+	})
 }
 
 // heard is a connection that remembers what was said to it.

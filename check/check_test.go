@@ -64,6 +64,26 @@ func target(p starttls.Protocol, a net.Addr) Target {
 // then an answer to each line that comes.
 func says(t *testing.T, lines ...string) net.Addr {
 	t.Helper()
+	return serving(t, func(nc net.Conn) {
+		r := bufio.NewReader(nc)
+		for _, s := range lines {
+			nc.Write([]byte(s))
+			if _, err := r.ReadString('\n'); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// served is the target that serving makes.
+func served(t *testing.T, p starttls.Protocol, serve func(net.Conn)) Target {
+	t.Helper()
+	return target(p, serving(t, serve))
+}
+
+// serving runs serve for each connection, which it closes.
+func serving(t *testing.T, serve func(net.Conn)) net.Addr {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -77,13 +97,8 @@ func says(t *testing.T, lines ...string) net.Addr {
 			}
 			go func() {
 				defer nc.Close()
-				r := bufio.NewReader(nc)
-				for _, s := range lines {
-					nc.Write([]byte(s))
-					if _, err := r.ReadString('\n'); err != nil {
-						return
-					}
-				}
+				nc.SetDeadline(time.Now().Add(20 * time.Second))
+				serve(nc)
 			}()
 		}
 	}()

@@ -64,30 +64,6 @@ func (k talker) serve(t *testing.T, cert *tls.Config) Target {
 	})
 }
 
-// served runs serve for each connection.
-func served(t *testing.T, p starttls.Protocol, serve func(net.Conn)) Target {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				nc.SetDeadline(time.Now().Add(20 * time.Second))
-				serve(nc)
-			}()
-		}
-	}()
-	return target(p, l.Addr())
-}
-
 // say answers until TLS begins, and reports whether it does.
 func (k talker) say(r *bufio.Reader, nc net.Conn, answers []string) bool {
 	for {

@@ -22,28 +22,12 @@ import (
 // where TLS begins.
 func upgradingTo(t *testing.T, p starttls.Protocol, tls func(net.Conn) error) Target {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			nc, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				nc.SetDeadline(time.Now().Add(10 * time.Second))
-				w := starttls.NewWire(context.Background(), nc, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true})
-				if out, err := p.Server(w, starttls.Hello{}, starttls.Offer{}); err == nil && out.TLS {
-					tls(w.Conn())
-				}
-			}()
+	return served(t, p, func(nc net.Conn) {
+		w := starttls.NewWire(context.Background(), nc, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true})
+		if out, err := p.Server(w, starttls.Hello{}, starttls.Offer{}); err == nil && out.TLS {
+			tls(w.Conn())
 		}
-	}()
-	return target(p, l.Addr())
+	})
 }
 
 // flawed is an upgrading server with one of badserver's flaws.

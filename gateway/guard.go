@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"example.org/starttls"
@@ -268,19 +266,6 @@ func (v *voice) stop() error {
 		}
 	}
 	return v.failed()
-}
-
-// waiting shows what has come and was not read, without waiting.
-func (c *conn) waiting() []byte {
-	if c.r < c.n || c.raw == nil {
-		return slices.Clone(c.rest())
-	}
-	b, n := make([]byte, 64), 0
-	c.raw.Read(func(fd uintptr) bool {
-		n, _, _ = syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
-	})
-	return b[:max(n, 0)]
 }
 
 // sawOffer notes whether the server of s offers TLS, and tells if that is not

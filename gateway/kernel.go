@@ -5,7 +5,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -15,6 +17,19 @@ func (c *conn) rest() []byte {
 		return nil
 	}
 	return c.buf[c.r:c.n]
+}
+
+// waiting shows what has come and was not read, without waiting.
+func (c *conn) waiting() []byte {
+	if c.r < c.n || c.raw == nil {
+		return slices.Clone(c.rest())
+	}
+	b, n := make([]byte, 64), 0
+	c.raw.Read(func(fd uintptr) bool {
+		n, _, _ = syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return true
+	})
+	return b[:max(n, 0)]
 }
 
 // socketOf makes an end of the socket itself, of which nothing but bytes is

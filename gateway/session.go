@@ -98,7 +98,7 @@ func (s *session) close() {
 		s.back.Close()
 	}
 	s.client.Close()
-	if s.Mode == "guard" && s.below != nil {
+	if s.below != nil { // a guard has nothing above it
 		s.below.Close()
 	}
 	s.data.close()

@@ -45,7 +45,7 @@ func plainOfNobody() string {
 // servers have the same words for it.
 func wantsTLS(reply string) bool {
 	reply = strings.ToLower(reply)
-	return slices.ContainsFunc([]string{"tls", "ssl", "stls", "encrypt", "secure", "plaintext", "plain text", "cleartext", "privacy", "confidential", "under a layer"}, func(word string) bool {
+	return slices.ContainsFunc([]string{"tls", "ssl", "encrypt", "secure", "plaintext", "plain text", "cleartext", "privacy", "confidential", "under a layer"}, func(word string) bool {
 		return strings.Contains(reply, word)
 	})
 }

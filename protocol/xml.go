@@ -10,8 +10,7 @@ import (
 
 // As much of XML as XMPP's streams take. The bytes are taken off the wire tag by
 // tag, so that not one behind a tag is consumed, and what they make up is then
-// given to encoding/xml, which reads a stream from its header on and would read
-// ahead. Comments, CDATA, processing
+// given to encoding/xml, which would read ahead. Comments, CDATA, processing
 // instructions and document types are errors (RFC 6120, section 11.1), but for
 // the declaration before a stream.
 
@@ -184,34 +183,11 @@ func (x *xmlReader) parse(kind xmlKind) (xmlKind, xmlElement, error) {
 			if kind == xmlHeader && t.Name.Local == "stream" { // and not ":stream"
 				return kind, xmlElement{XMLName: t.Name, Attrs: t.Attr}, nil
 			}
-			e, err := x.element(t)
-			if err != nil {
+			var e xmlElement
+			if x.decoder.DecodeElement(&e, &t) != nil {
 				return 0, e, x.malformed("well-formed XML")
 			}
 			return kind, e, nil
-		}
-	}
-}
-
-// element reads an element from its start tag on. next has bounded its depth.
-func (x *xmlReader) element(start xml.StartElement) (xmlElement, error) {
-	e := xmlElement{XMLName: start.Name, Attrs: start.Attr}
-	for {
-		t, err := x.decoder.Token()
-		if err != nil {
-			return e, err
-		}
-		switch t := t.(type) {
-		case xml.EndElement:
-			return e, nil
-		case xml.CharData:
-			e.Text += string(t)
-		case xml.StartElement:
-			child, err := x.element(t)
-			if err != nil {
-				return e, err
-			}
-			e.Children = append(e.Children, child)
 		}
 	}
 }

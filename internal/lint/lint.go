@@ -21,14 +21,9 @@ func Certificate(der []byte) (broken []string) {
 	if err != nil {
 		return []string{"it can not be read (RFC5280)"}
 	}
-	rules := lint.GlobalRegistry()
 	for name, r := range zlint.LintCertificate(c).Results {
 		if r.Status == lint.Error || r.Status == lint.Fatal {
-			source := ""
-			if l := rules.CertificateLints().ByName(name); l != nil {
-				source = string(l.Source)
-			}
-			broken = append(broken, strings.TrimPrefix(name, "e_")+" ("+source+")")
+			broken = append(broken, strings.TrimPrefix(name, "e_")+" ("+string(r.LintMetadata.Source)+")")
 		}
 	}
 	slices.Sort(broken)
