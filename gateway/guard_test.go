@@ -125,6 +125,43 @@ func TestGuardInjection(t *testing.T) {
 	}
 }
 
+// What the server says before the client's TLS can be no answer to it, though it
+// looks like TLS. The client does not hear it, nor the server the client.
+func TestGuardServerFirst(t *testing.T) {
+	early := make(chan struct{})
+	b := serveBackend(t, func(nc net.Conn) {
+		io.WriteString(nc, "220 x\r\n")
+		await(t, nc, "EHLO")
+		io.WriteString(nc, "250-x\r\n250 STARTTLS\r\n")
+		await(t, nc, "STARTTLS")
+		io.WriteString(nc, "220 go\r\n")
+		<-early
+		nc.Write([]byte{recordHandshake, 3, 3, 0, 4, 14, 0, 0, 0})
+		early <- struct{}{}
+		io.Copy(io.Discard, nc)
+	})
+	log := &syncBuffer{}
+	_, addr := start(t, Listener{Mode: "guard", Protocol: "smtp", Backend: Backend{Address: b.addr}}, jsonLog(log))
+	nc, err := net.Dial("tcp", addr)
+	must(t, err)
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	await(t, nc, "220 x")
+	fmt.Fprint(nc, "EHLO client.example.test\r\n")
+	await(t, nc, "250 ")
+	fmt.Fprint(nc, "STARTTLS\r\n")
+	await(t, nc, "220 go")
+	early <- struct{}{}
+	<-early
+	if err := tls.Client(nc, &tls.Config{InsecureSkipVerify: true}).Handshake(); err == nil {
+		t.Error("TLS all the same")
+	}
+	tells(t, log, `"outcome":"injected"`)
+	if strings.Contains(string(b.said()), "\x16\x03") {
+		t.Error("the ClientHello has reached the server")
+	}
+}
+
 // Credentials in clear do not reach the server, however they are cut into
 // segments, and the client is told in the protocol's own words.
 func TestGuardCredentials(t *testing.T) {
