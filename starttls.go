@@ -199,6 +199,11 @@ func Client(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn, e
 // takes nc over: when it fails, nc is closed, and nothing was written to it in
 // cleartext after the go-ahead. Opportunistic is ErrMode; a server that leaves
 // the choice to the client has Offer.Mode Optional.
+//
+// Where p sets bounds to TLS (ALPN names, versions) that cfg.TLS does not have,
+// each call makes its own copy of cfg.TLS, with ticket keys of its own: sessions
+// are not resumed. A server of many connections uses [NewListener], which makes
+// one.
 func Server(ctx context.Context, nc net.Conn, p Protocol, cfg *Config) (*Conn, error) {
 	if nc == nil {
 		return nil, &Error{Protocol: p.Info().Name, Stage: StageDial, Err: errNilConn}
