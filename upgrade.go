@@ -113,7 +113,7 @@ func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	h, err := c.protocol.Client(ph.wire, ask)
 	c.before, c.asked = h, ph.wire.Asked()
-	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 {
+	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 && !c.refusesTLS(ahead) {
 		err = &InjectedError{From: ServerSide, Bytes: ahead}
 	}
 	c.timings.Cleartext = time.Since(ph.start)
@@ -204,6 +204,16 @@ func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
 func (c *Conn) startsTLS(b []byte) bool {
 	_, wraps := c.protocol.(HandshakeWrapper)
 	return !wraps && b[0] == recordHandshake && (len(b) < 2 || b[1] == 3)
+}
+
+// refusesTLS reports whether b is one fatal alert (RFC 5246, section 7.2) and
+// nothing else: a server that consented, and then finds that it has no TLS to
+// give, may say so before it hears a ClientHello. TLS is left to read it, and
+// ends by it; nothing can be injected so.
+func (c *Conn) refusesTLS(b []byte) bool {
+	const fatal = 2
+	_, wraps := c.protocol.(HandshakeWrapper)
+	return !wraps && len(b) == 7 && b[0] == recordAlert && b[1] == 3 && b[3] == 0 && b[4] == 2 && b[5] == fatal
 }
 
 // handshake puts TLS on c. A failure ends the connection; crypto/tls has sent

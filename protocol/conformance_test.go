@@ -152,6 +152,31 @@ func TestInjectionBehindGoAhead(t *testing.T) {
 	})
 }
 
+// A server that consents and has no TLS to give may say so in one segment: that
+// is its alert, and no injection. Two alerts, or one that is only a warning, are.
+func TestAlertBehindGoAhead(t *testing.T) {
+	client, server := pair(t)
+	const fatal, warning = "\x15\x03\x01\x00\x02\x02\x28", "\x15\x03\x01\x00\x02\x01\x28"
+	each(t, func(t *testing.T, p starttls.Protocol) {
+		if _, wraps := p.(starttls.HandshakeWrapper); wraps || p.Info().EagerClient {
+			return
+		}
+		for alert, legitimate := range map[string]bool{fatal: true, fatal + fatal: false, warning: false} {
+			cfg := *server
+			cfg.OnGoAhead = func(msg []byte) []starttls.Segment {
+				return []starttls.Segment{{Data: append(slices.Clone(msg), alert...)}}
+			}
+			a, b := loopback(t)
+			cc, _, cerr, _ := upgradeOver(t.Context(), p, client, &cfg, a, b)
+			var injected *starttls.InjectedError
+			var said *net.OpError // with the alert, of which crypto/tls has no exported type here
+			if cc != nil || errors.As(cerr, &injected) == legitimate || errors.As(cerr, &said) != legitimate {
+				t.Errorf("%x: %v", alert, cerr)
+			}
+		}
+	})
+}
+
 // A ClientHello in the segment of the request is legitimate (RFC 9051, section
 // 6.2.1): the server's half leaves it unread, and the core feeds it to TLS. Not
 // so where the handshake is wrapped, in whose protocols nothing may come early,
