@@ -150,7 +150,11 @@ func (p nut) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 		case "LIST":
 			if arg == "UPS" {
 				reply = "BEGIN LIST UPS\nEND LIST UPS"
+			} else {
+				reply = "ERR UNKNOWN-UPS"
 			}
+		case "LOGIN", "PRIMARY", "MASTER", "FSD", "SET", "INSTCMD", "GET":
+			reply = "ERR UNKNOWN-UPS"
 		case "STARTTLS":
 			reply = "ERR ALREADY-SSL-MODE"
 			if !w.TLS() {
