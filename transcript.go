@@ -65,3 +65,35 @@ func Escape(s string) string {
 func lengthOnly(b []byte) []byte {
 	return []byte("[" + strconv.Itoa(len(b)) + " bytes]")
 }
+
+// Redact sets how messages of the peer are kept in the transcript from now on.
+// By default a client's messages are kept as their length, and a server's
+// verbatim. A server's half sets one that keeps what it knows to be no secret.
+func (w *Wire) Redact(f func(msg []byte) []byte) { w.redact = f }
+
+func (w *Wire) note(from Side, b []byte) {
+	if w.cfg.NoTranscript || len(w.transcript) >= transcriptEntries {
+		return
+	}
+	if from == ClientSide && w.cfg.Side == ServerSide {
+		if w.redact != nil {
+			b = w.redact(b)
+		} else {
+			b = lengthOnly(b)
+		}
+	}
+	b = b[:min(len(b), transcriptData)]
+	if w.transcript == nil {
+		room := new(struct { // for a usual dialogue, in one piece
+			entries [6]Entry
+			data    [256]byte
+		})
+		w.transcript, w.kept = room.entries[:0], room.data[:0]
+	}
+	start := len(w.kept)
+	w.kept = append(w.kept, b...)
+	w.transcript = append(w.transcript, Entry{time.Now().UTC(), from, w.cfg.TLS, w.kept[start:len(w.kept):len(w.kept)]})
+}
+
+// Transcript returns what was said so far.
+func (w *Wire) Transcript() Transcript { return w.transcript }

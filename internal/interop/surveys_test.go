@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/xml"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -22,11 +23,14 @@ import (
 	"example.org/starttls/protocol"
 )
 
+var testsslSuites = flag.Bool("testssl-suites", false, "have testssl.sh list suites too, which takes it minutes")
+
 // surveyed is what a server has, as one tool tells it: suites by version.
 type surveyed map[string][]string
 
 // TestSurveysAgree has sslscan and testssl.sh list what a full check lists too.
-// testssl.sh is asked for versions alone, and of one server: it is slow.
+// testssl.sh is asked of one server, and unless told otherwise for versions alone:
+// it is slow.
 func TestSurveysAgree(t *testing.T) {
 	t.Parallel()
 	for _, program := range []string{"sslscan", "testssl"} {
@@ -80,6 +84,11 @@ func TestSurveysAgree(t *testing.T) {
 			if got, ended := testsslVersions(t, addr); ended && !slices.Equal(got, c.want) {
 				t.Errorf("testssl.sh: %v, want %v", got, c.want)
 			}
+			if *testsslSuites {
+				if got := testsslSurvey(t, addr); !maps.EqualFunc(got, ours, slices.Equal) {
+					t.Errorf("check\n%v, testssl.sh\n%v", ours, got)
+				}
+			}
 		})
 	}
 }
@@ -103,7 +112,7 @@ func checkSurvey(t *testing.T, addr string) surveyed {
 // sslscanSurvey reads sslscan's XML.
 func sslscanSurvey(t *testing.T, addr string) surveyed {
 	file := filepath.Join(t.TempDir(), "sslscan.xml")
-	runSurvey(t, "sslscan", "--xml="+file, "--starttls-smtp", "--sni-name="+serverName, "--no-heartbleed", "--no-groups", addr)
+	runSurvey(t, 90*time.Second, "sslscan", "--xml="+file, "--starttls-smtp", "--sni-name="+serverName, "--no-heartbleed", "--no-groups", addr)
 	text, err := os.ReadFile(file)
 	check(t, err)
 	var doc struct {
@@ -127,20 +136,14 @@ func sslscanSurvey(t *testing.T, addr string) surveyed {
 	return out
 }
 
-// testsslVersions reads testssl.sh's JSON. Where the machine is too slow for it
+// testsslVersions is what testssl.sh lists. Where the machine is too slow for it
 // there is nothing to compare, and the log says so.
 func testsslVersions(t *testing.T, addr string) (versions []string, ended bool) {
-	file := filepath.Join(t.TempDir(), "testssl.json")
-	ended = runSurvey(t, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1",
-		"--jsonfile", file, "--starttls", "smtp", "-p", serverName+":"+portOf(addr))
+	said, ended := testssl(t, 90*time.Second, "-p", addr)
 	if !ended {
 		t.Log("testssl.sh was too slow: not compared")
 		return nil, false
 	}
-	text, err := os.ReadFile(file)
-	check(t, err)
-	var said []struct{ ID, Finding string }
-	check(t, json.Unmarshal(text, &said))
 	names := map[string]string{"SSLv2": "SSL 2.0", "SSLv3": "SSL 3.0", "TLS1": "TLS 1.0", "TLS1_1": "TLS 1.1", "TLS1_2": "TLS 1.2", "TLS1_3": "TLS 1.3"}
 	for _, s := range said {
 		if names[s.ID] != "" && strings.HasPrefix(s.Finding, "offered") {
@@ -151,16 +154,60 @@ func testsslVersions(t *testing.T, addr string) (versions []string, ended bool) 
 	return versions, true
 }
 
-// runSurvey runs a tool, and reports whether it ended in a minute and a half.
-// What it exits with is its own affair.
-func runSurvey(t *testing.T, argv ...string) (ended bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+// testsslSurvey reads suites of findings such as
+// "TLSv1.2   xc02b   ECDHE-... TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".
+func testsslSurvey(t *testing.T, addr string) surveyed {
+	said, ended := testssl(t, 20*time.Minute, "-E", addr)
+	if !ended {
+		t.Fatal("testssl.sh had not ended after 20 minutes")
+	}
+	out := surveyed{}
+	for _, s := range said {
+		words := strings.Fields(s.Finding)
+		if !strings.HasPrefix(s.ID, "cipher-") || len(words) < 2 {
+			continue
+		}
+		var id uint16
+		_, err := fmt.Sscanf(words[1], "x%x", &id)
+		check(t, err)
+		version := strings.Replace(words[0], "TLSv", "TLS ", 1)
+		if !strings.Contains(version, ".") {
+			version += ".0"
+		}
+		out[version] = append(out[version], tlswire.SuiteByID(id).Name)
+	}
+	for _, suites := range out {
+		slices.Sort(suites)
+	}
+	return out
+}
+
+// testsslSaid is one of testssl.sh's findings.
+type testsslSaid struct{ ID, Finding string }
+
+func testssl(t *testing.T, limit time.Duration, what, addr string) (said []testsslSaid, ended bool) {
+	file := filepath.Join(t.TempDir(), "testssl.json")
+	if !runSurvey(t, limit, "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1",
+		"--jsonfile", file, "--starttls", "smtp", what, serverName+":"+portOf(addr)) {
+		return nil, false
+	}
+	text, err := os.ReadFile(file)
+	check(t, err)
+	check(t, json.Unmarshal(text, &said))
+	return said, true
+}
+
+// runSurvey runs a tool, and reports whether it ended in time. What it exits with
+// is its own affair.
+func runSurvey(t *testing.T, limit time.Duration, argv ...string) (ended bool) {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // and its children
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
-	t.Logf("%s: %v\n%s", argv[0], err, out[max(0, len(out)-2000):])
+	t.Logf("%s took %v: %v\n%s", argv[0], time.Since(start).Round(10*time.Millisecond), err, out[max(0, len(out)-2000):])
 	return ctx.Err() == nil
 }
