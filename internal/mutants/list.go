@@ -35,7 +35,7 @@ var mutants = []mutant{
 	{"3", "cleartext after a failed upgrade under Required", "starttls.go",
 		"if err == nil || c.Mode != Opportunistic {",
 		"if err == nil || c.Mode == Implicit {"},
-	{"3", "the certificate is not verified", "upgrade.go",
+	{"3", "the certificate is not verified", "tlsconfig.go",
 		"t.ServerName = c.config.serverName()",
 		"t.ServerName, t.InsecureSkipVerify = c.config.serverName(), true"},
 	{"3", "Client takes Opportunistic, which it can not keep", "starttls.go",
