@@ -11,7 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,8 +97,10 @@ func TestSurveysAgree(t *testing.T) {
 
 // checkSurvey is ours.
 func checkSurvey(t *testing.T, addr string) surveyed {
+	start := time.Now()
 	r := starttlscheck.Run(t.Context(), starttlscheck.Target{Protocol: protocol.Submission, Host: "127.0.0.1", Address: addr},
 		starttlscheck.Options{Name: serverName, Full: true, Roots: x509.NewCertPool()})
+	t.Logf("check took %v", time.Since(start).Round(time.Millisecond))
 	out := surveyed{}
 	for version, suites := range r.TLS.Suites {
 		out[version] = slices.Sorted(slices.Values(suites))
@@ -154,8 +158,10 @@ func testsslVersions(t *testing.T, addr string) (versions []string, ended bool) 
 	return versions, true
 }
 
-// testsslSurvey reads suites of findings such as
-// "TLSv1.2   xc02b   ECDHE-... TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".
+// testsslSuite is a finding such as
+// "TLS 1.2  xc02b   ECDHE-... TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".
+var testsslSuite = regexp.MustCompile(`^TLS ?v?(1(?:\.\d)?) +x([0-9a-f]+) `)
+
 func testsslSurvey(t *testing.T, addr string) surveyed {
 	said, ended := testssl(t, 20*time.Minute, "-E", addr)
 	if !ended {
@@ -163,18 +169,17 @@ func testsslSurvey(t *testing.T, addr string) surveyed {
 	}
 	out := surveyed{}
 	for _, s := range said {
-		words := strings.Fields(s.Finding)
-		if !strings.HasPrefix(s.ID, "cipher-") || len(words) < 2 {
+		m := testsslSuite.FindStringSubmatch(s.Finding)
+		if !strings.HasPrefix(s.ID, "cipher-") || m == nil {
 			continue
 		}
-		var id uint16
-		_, err := fmt.Sscanf(words[1], "x%x", &id)
+		id, err := strconv.ParseUint(m[2], 16, 16)
 		check(t, err)
-		version := strings.Replace(words[0], "TLSv", "TLS ", 1)
-		if !strings.Contains(version, ".") {
+		version := "TLS " + m[1]
+		if m[1] == "1" {
 			version += ".0"
 		}
-		out[version] = append(out[version], tlswire.SuiteByID(id).Name)
+		out[version] = append(out[version], tlswire.SuiteByID(uint16(id)).Name)
 	}
 	for _, suites := range out {
 		slices.Sort(suites)
