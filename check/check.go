@@ -112,6 +112,9 @@ func newRun(t Target, o Options) *run {
 
 // Run checks t at one address. What goes wrong is in the Result.
 func Run(ctx context.Context, t Target, o Options) Result {
+	if o.Roots == nil {
+		go x509.SystemCertPool() // reads all of them, once, which is slow: meanwhile there is the way to TLS
+	}
 	r := newRun(t, o)
 	r.connector.waits = func(why string) { r.progress(0, 0, why) }
 	r.progress(0, 0, "upgrade")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"example.org/starttls"
@@ -186,12 +187,20 @@ var oddForms = []func([]byte) []byte{
 	},
 }
 
-// injectEach tries several ways, one after the other; the worst counts.
+// injectEach tries several ways, four at a time since some of them wait; the worst
+// counts.
 func (r *run) injectEach(ctx context.Context, injector starttls.Injector, n int, ways func(i int) way) trial {
-	var trials []trial
+	trials := make([]trial, n)
+	slots := make(chan struct{}, 4)
+	var wg sync.WaitGroup
 	for i := range n {
-		trials = append(trials, r.inject(ctx, injector.Injection(r.options.Name, marker()), ways(i)))
+		slots <- struct{}{}
+		wg.Go(func() {
+			trials[i] = r.inject(ctx, injector.Injection(r.options.Name, marker()), ways(i))
+			<-slots
+		})
 	}
+	wg.Wait()
 	return worst(trials)
 }
 
