@@ -12,7 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"example.org/starttls"
 )
 
 // portRange is where data connections come in; nil is any port.
@@ -48,10 +51,33 @@ func (r *portRange) listen(ip net.IP) (*net.TCPListener, error) {
 
 // dataPorts are the data connections of one session.
 type dataPorts struct {
+	tls *tls.Config // towards the backend; nil: in clear
+
 	mu     sync.Mutex
 	open   map[io.Closer]struct{}
 	closed bool
 }
+
+// dataTLS is the TLS of data connections, by that of the control connection. They
+// resume its session, by which servers know that both are one client's.
+func dataTLS(cfg *starttls.Config, addr string) *tls.Config {
+	c := cfg.TLS.Clone()
+	host, _, _ := net.SplitHostPort(addr)
+	c.ServerName = or(or(cfg.ServerName, c.ServerName), host)
+	return c
+}
+
+// ticket keeps the newest session of one control connection, whatever its key.
+type ticket struct {
+	latest atomic.Pointer[tls.ClientSessionState]
+}
+
+func (t *ticket) Get(string) (*tls.ClientSessionState, bool) {
+	s := t.latest.Load()
+	return s, s != nil
+}
+
+func (t *ticket) Put(_ string, s *tls.ClientSessionState) { t.latest.Store(s) }
 
 const (
 	dataWait = time.Minute // for the client to come, and for its handshake
@@ -133,13 +159,7 @@ func (s *session) dataEnds(nc net.Conn, to string, private bool) (client, backen
 	cb, bb := newConn(nc), newConn(bc)
 	client, err = handshake(cb, private, func() *tls.Conn { return tls.Server(cb, s.service.front.TLS) })
 	if err == nil {
-		backend, err = handshake(bb, s.known.backend != nil, func() *tls.Conn {
-			cfg := s.service.back.TLS.Clone()
-			if host, _, err := net.SplitHostPort(s.Backend.Address); err == nil {
-				cfg.ServerName = or(cfg.ServerName, host)
-			}
-			return tls.Client(bb, cfg)
-		})
+		backend, err = handshake(bb, s.data.tls != nil, func() *tls.Conn { return tls.Client(bb, s.data.tls) })
 	}
 	if err != nil {
 		bc.Close()

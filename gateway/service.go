@@ -228,10 +228,19 @@ func addrOf(a net.Addr) (netip.Addr, bool) {
 	return ip.Unmap(), ok
 }
 
+// outgoing is how the backend is reached by one session.
+func (s *service) outgoing() starttls.Config {
+	cfg := s.back
+	if cfg.TLS != nil && s.info.Data {
+		cfg.TLS = cfg.TLS.Clone()
+		cfg.TLS.ClientSessionCache = &ticket{}
+	}
+	return cfg
+}
+
 // dial opens a backend session for a client, or for nobody where that is nil.
 // state is the client's TLS, if it has any.
-func (s *service) dial(ctx context.Context, client, local net.Addr, state *tls.ConnectionState) (*starttls.Conn, *conn, error) {
-	cfg := s.back
+func (s *service) dial(ctx context.Context, cfg starttls.Config, client, local net.Addr, state *tls.ConnectionState) (*starttls.Conn, *conn, error) {
 	var below *conn
 	cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		nc, err := s.reach(ctx, network, addr, client, local, state)

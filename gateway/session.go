@@ -161,12 +161,16 @@ func (s *session) open(client *tls.Conn) (err error) {
 		state = &cs
 	}
 	start := time.Now()
-	s.back, s.below, err = s.dial(s.ctx, s.client.client, s.client.local, state)
+	cfg := s.outgoing()
+	s.back, s.below, err = s.dial(s.ctx, cfg, s.client.client, s.client.local, state)
 	s.known.dialled = time.Since(start)
 	if err != nil {
 		return &backendError{err}
 	}
 	s.known.backend, s.known.level = s.back.TLS(), s.back.Level()
+	if s.info.Data && s.back.TLS() != nil {
+		s.data.tls = dataTLS(&cfg, s.Backend.Address)
+	}
 	return nil
 }
 
@@ -242,7 +246,7 @@ func (h *helloCache) get(ctx context.Context, s *service) starttls.Hello {
 	if !ok {
 		return h.hello
 	}
-	c, _, err := s.dial(ctx, nil, nil, nil)
+	c, _, err := s.dial(ctx, s.outgoing(), nil, nil, nil)
 	if err != nil {
 		return h.hello
 	}

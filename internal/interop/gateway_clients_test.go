@@ -303,16 +303,19 @@ func TestGatewayOriginateClients(t *testing.T) {
 	if err != nil || !strings.Contains(out, "forty-two") {
 		t.Errorf("psql: %v\n%s", err, out)
 	}
-	f := startGate(t, gateway.Listener{Mode: "originate", Protocol: "ftp", Backend: gateway.Backend{Address: freshFTP(t), CA: ca, ServerName: serverName}})
-	out, err = runClient(t, "", nil, "curl", "-sS", "-u", account+":"+password, "ftp://127.0.0.1:"+f.port()+"/hello.txt")
-	if err != nil || out != "hello\n" {
+	server := sharedProFTPD(t).FTP
+	f := startGate(t, gateway.Listener{Mode: "originate", Protocol: "ftp", Backend: gateway.Backend{Address: server, CA: ca, ServerName: serverName}})
+	file := "ftp://127.0.0.1:" + f.port() + "/hello.txt"
+	out, err = runClient(t, "", nil, "curl", "-sS", "-u", account+":"+password, file, file, file)
+	if err != nil || out != "hello\nhello\nhello\n" {
 		t.Errorf("curl ftp: %v\n%s", err, out)
 	}
-}
-
-// freshFTP is a ProFTPD whose data connections need not resume a session.
-func freshFTP(t testing.TB) string {
-	return startProFTPD(t, proftpdOptions{FreshDataTLS: true}).FTP
+	// Which it could not, did its data connections not resume the session.
+	out, err = runClient(t, "", nil, "curl", "-sS", "--ssl-reqd", "--cacert", ca, "--no-sessionid", "--resolve", serverName+":"+portOf(server)+":127.0.0.1",
+		"-u", account+":"+password, "ftp://"+serverName+":"+portOf(server)+"/hello.txt")
+	if err == nil {
+		t.Errorf("ProFTPD took a data connection of its own session:\n%s", out)
+	}
 }
 
 // Two gateways back to back: clear, TLS, clear.

@@ -16,7 +16,6 @@ import (
 type proftpdOptions struct {
 	Certificate    certificate
 	NoTLS          bool // no mod_tls: AUTH is refused
-	FreshDataTLS   bool // data connections need not resume the control connection's session
 	OptionalTLS    bool // TLSRequired off
 	OnlyControlTLS bool // TLSRequired ctrl: data may go in clear
 }
@@ -72,15 +71,12 @@ func (f *proftpd) tls(t testing.TB, modules string, o proftpdOptions) string {
 		return ""
 	}
 	cert, key := f.certify(t, o.Certificate)
-	required, options := "on", ""
+	required := "on"
 	switch {
 	case o.OptionalTLS:
 		required = "off"
 	case o.OnlyControlTLS:
 		required = "ctrl"
-	}
-	if o.FreshDataTLS {
-		options = "TLSOptions NoSessionReuseRequired\n"
 	}
 	return fmt.Sprintf(`ModulePath %s
 LoadModule mod_tls.c
@@ -90,5 +86,5 @@ TLSECCertificateFile %s
 TLSECCertificateKeyFile %s
 TLSVerifyClient off
 TLSRequired %s
-%s`, modules, f.Dir, cert, key, required, options)
+`, modules, f.Dir, cert, key, required)
 }
