@@ -57,6 +57,9 @@ type Backend struct {
 	ServerName string   `toml:"server_name"` // whose certificate it has; "": the address's host
 	CA         string   `toml:"ca"`          // PEM file of its authorities; "": the system's
 	Pins       []string `toml:"pins"`        // SHA-256 of its public key (SPKI) in base64: one must match, instead of a chain if there is no CA
+	Verify     string   `toml:"verify"`      // what proves it: pkix (default: CA, pins or both), dane (TLSA records) or mta-sts (pkix, and the policy of Domain)
+	Domain     string   `toml:"domain"`      // of mta-sts: whose mail the server takes
+	Resolver   string   `toml:"resolver"`    // of dane and mta-sts: the DNS server, whose word on DNSSEC is believed; "": of /etc/resolv.conf
 	Cert       string   `toml:"cert"`        // client certificate
 	Key        string   `toml:"key"`
 	Identify   string   `toml:"identify"` // how it is told of the client: proxy-v1, proxy-v2, or protocol (XCLIENT, ID); "": not

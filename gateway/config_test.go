@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"os"
 	"reflect"
 	"strings"
@@ -52,29 +53,47 @@ func TestBadConfig(t *testing.T) {
 	if err := Check(ok(func(*Listener) {})); err != nil {
 		t.Fatal(err)
 	}
+	dane := func(edit func(b *Backend)) func(*Listener) {
+		return func(l *Listener) {
+			l.Backend = Backend{Address: "mail.example.test:143", TLS: "starttls", Verify: "dane", Resolver: "127.0.0.1"}
+			edit(&l.Backend)
+		}
+	}
+	if err := Check(ok(dane(func(*Backend) {}))); err != nil {
+		t.Error(err)
+	}
 	for want, edit := range map[string]func(l *Listener){
-		"listen is missing":          func(l *Listener) { l.Listen = nil },
-		"backend.address is missing": func(l *Listener) { l.Backend.Address = "" },
-		`no protocol is called "x"`:  func(l *Listener) { l.Protocol = "x" },
-		"RDP says again":             func(l *Listener) { l.Protocol = protocol.RDP.Info().Name },
-		"mode is":                    func(l *Listener) { l.Mode = "x" },
-		"tls is":                     func(l *Listener) { l.TLS = "x" },
-		"accept is":                  func(l *Listener) { l.Accept = "x" },
-		"whose server speaks first":  func(l *Listener) { l.Accept = "both" },
-		"no certificate":             func(l *Listener) { l.Certificates = nil },
-		"no such file":               func(l *Listener) { l.Certificates = []Certificate{{Cert: "/nowhere"}} },
-		"min_tls is":                 func(l *Listener) { l.MinTLS = "1.1" },
-		"client_cert is":             func(l *Listener) { l.ClientCert = "x" },
-		"client_cert needs":          func(l *Listener) { l.ClientCert = "required" },
-		"of no use without":          func(l *Listener) { l.ClientNames = []string{"x"} },
-		"is no network":              func(l *Listener) { l.Deny = []string{"x"} },
-		"is no range":                func(l *Listener) { l.PassivePorts = "9-1" },
-		"backend.tls is":             func(l *Listener) { l.Backend.TLS = "x" },
-		"backend.identify is":        func(l *Listener) { l.Backend.Identify = "x" },
-		"has no words for":           func(l *Listener) { l.Protocol, l.Backend.Identify = "ldap", "protocol" },
-		"can not ask mysql for TLS":  func(l *Listener) { l.Protocol, l.Backend.TLS = "mysql", "starttls" },
-		"of no use with backend.tls": func(l *Listener) { l.Backend.CA = ca.root },
-		"is not the SHA-256":         func(l *Listener) { l.Backend.TLS, l.Backend.Pins = "starttls", []string{"x"} },
+		"listen is missing":              func(l *Listener) { l.Listen = nil },
+		"backend.address is missing":     func(l *Listener) { l.Backend.Address = "" },
+		`no protocol is called "x"`:      func(l *Listener) { l.Protocol = "x" },
+		"RDP says again":                 func(l *Listener) { l.Protocol = protocol.RDP.Info().Name },
+		"mode is":                        func(l *Listener) { l.Mode = "x" },
+		"tls is":                         func(l *Listener) { l.TLS = "x" },
+		"accept is":                      func(l *Listener) { l.Accept = "x" },
+		"whose server speaks first":      func(l *Listener) { l.Accept = "both" },
+		"no certificate":                 func(l *Listener) { l.Certificates = nil },
+		"no such file":                   func(l *Listener) { l.Certificates = []Certificate{{Cert: "/nowhere"}} },
+		"min_tls is":                     func(l *Listener) { l.MinTLS = "1.1" },
+		"client_cert is":                 func(l *Listener) { l.ClientCert = "x" },
+		"client_cert needs":              func(l *Listener) { l.ClientCert = "required" },
+		"of no use without":              func(l *Listener) { l.ClientNames = []string{"x"} },
+		"is no network":                  func(l *Listener) { l.Deny = []string{"x"} },
+		"is no range":                    func(l *Listener) { l.PassivePorts = "9-1" },
+		"backend.tls is":                 func(l *Listener) { l.Backend.TLS = "x" },
+		"backend.identify is":            func(l *Listener) { l.Backend.Identify = "x" },
+		"has no words for":               func(l *Listener) { l.Protocol, l.Backend.Identify = "ldap", "protocol" },
+		"can not ask mysql for TLS":      func(l *Listener) { l.Protocol, l.Backend.TLS = "mysql", "starttls" },
+		"of no use with backend.tls":     func(l *Listener) { l.Backend.CA = ca.root },
+		"is not the SHA-256":             func(l *Listener) { l.Backend.TLS, l.Backend.Pins = "starttls", []string{"x"} },
+		"verify = dane or mta-sts alone": func(l *Listener) { l.Backend.TLS, l.Backend.Resolver = "starttls", "127.0.0.1" },
+		"backend.verify is":              func(l *Listener) { l.Backend.TLS, l.Backend.Verify = "starttls", "x" },
+		"ca, pins, verify and cert":      func(l *Listener) { l.Backend.Verify = "dane" },
+		"needs a server's name and port": dane(func(b *Backend) { b.Address = "127.0.0.1:25" }),
+		"no place beside verify":         dane(func(b *Backend) { b.Pins = []string{base64.StdEncoding.EncodeToString(make([]byte, 32))} }),
+		"is no address: 127.0.0.1:53":    dane(func(b *Backend) { b.Resolver = "dns.example.test" }),
+		"DANE goes by the server's name": dane(func(b *Backend) { b.Domain = testDomain }),
+		"needs backend.domain":           dane(func(b *Backend) { b.Verify = "mta-sts" }),
+		"is for mail between servers":    dane(func(b *Backend) { b.Verify, b.Domain = "mta-sts", testDomain }),
 		"clients in clear from everywhere": func(l *Listener) {
 			l.Mode, l.Certificates, l.Listen = "originate", nil, []string{":143"}
 		},

@@ -109,7 +109,7 @@ func (s *session) attrs(how string, err error) []slog.Attr {
 		out = append(out, slog.Float64("clear_ms", ms(x.Cleartext)), slog.Float64("handshake_ms", ms(x.Handshake)))
 	}
 	if s.known.dialled > 0 {
-		out = append(out, slog.Float64("backend_ms", ms(s.known.dialled)), slog.String("backend_level", s.known.level.String()))
+		out = append(out, slog.Float64("backend_ms", ms(s.known.dialled)), slog.String("backend_level", s.known.level))
 	}
 	if r := s.relay.Load(); r != nil {
 		out = append(out, slog.Int64("bytes_up", r.up.Load()), slog.Int64("bytes_down", r.down.Load()))

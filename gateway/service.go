@@ -25,6 +25,7 @@ type service struct {
 	certs       *certStore // nil where the gateway has no TLS of its own
 	front       starttls.Config
 	back        starttls.Config
+	verifier    *verifier // nil: back says all
 	proxyFrom   []netip.Prefix
 	allow, deny []netip.Prefix
 	passive     *portRange
@@ -185,8 +186,8 @@ func (s *service) backend(def starttls.Mode) (err error) {
 		return fmt.Errorf("backend.tls is none, starttls or implicit, not %q", b.TLS)
 	case mode == starttls.None && def == starttls.Required:
 		return errors.New("backend.tls = none: mode originate is there to add TLS")
-	case mode == starttls.None && (b.CA != "" || len(b.Pins) > 0 || b.Cert != ""):
-		return errors.New("backend.ca, pins and cert are of no use with backend.tls = none")
+	case mode == starttls.None && (b.CA != "" || len(b.Pins) > 0 || b.Cert != "" || b.Verify != ""):
+		return errors.New("backend.ca, pins, verify and cert are of no use with backend.tls = none")
 	}
 	if r, ok := s.p.(starttls.RequestBound); ok && mode == starttls.Required {
 		return fmt.Errorf("a gateway can not ask %s for TLS: %s", s.info.Name, r.RequestBound())
@@ -195,6 +196,9 @@ func (s *service) backend(def starttls.Mode) (err error) {
 		if s.back.TLS, err = backTLS(b); err != nil {
 			return err
 		}
+	}
+	if s.verifier, err = newVerifier(b, s.info, s.Limits.Dial); err != nil {
+		return err
 	}
 	switch b.Identify {
 	case "", "proxy-v1", "proxy-v2":
@@ -228,14 +232,20 @@ func addrOf(a net.Addr) (netip.Addr, bool) {
 	return ip.Unmap(), ok
 }
 
-// outgoing is how the backend is reached by one session.
-func (s *service) outgoing() starttls.Config {
-	cfg := s.back
+// outgoing is how the backend is reached by one session, and the word for the
+// level that it then has, "" being the connection's own.
+func (s *service) outgoing(ctx context.Context) (cfg starttls.Config, level string, err error) {
+	cfg = s.back
+	if s.verifier != nil {
+		ctx, cancel := context.WithTimeout(ctx, s.Limits.Dial)
+		defer cancel()
+		level, err = s.verifier.judge(ctx, s, &cfg)
+	}
 	if cfg.TLS != nil && s.info.Data {
 		cfg.TLS = cfg.TLS.Clone()
 		cfg.TLS.ClientSessionCache = &ticket{}
 	}
-	return cfg
+	return cfg, level, err
 }
 
 // dial opens a backend session for a client, or for nobody where that is nil.
@@ -272,7 +282,11 @@ func (s *service) dial(ctx context.Context, cfg starttls.Config, client, local n
 func (s *service) reach(ctx context.Context, network, addr string, client, local net.Addr, state *tls.ConnectionState) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.Dial)
 	defer cancel()
-	nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+	dialer := new(net.Dialer)
+	if s.verifier != nil {
+		dialer = &s.verifier.dialer
+	}
+	nc, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type facts struct {
 	times           starttls.Timings
 	seen            seen // in mode guard
 	dialled         time.Duration
-	level           starttls.Level // of the backend's connection
+	level           string // of the backend's connection
 }
 
 var (
@@ -161,13 +161,15 @@ func (s *session) open(client *tls.Conn) (err error) {
 		state = &cs
 	}
 	start := time.Now()
-	cfg := s.outgoing()
-	s.back, s.below, err = s.dial(s.ctx, cfg, s.client.client, s.client.local, state)
+	cfg, level, err := s.outgoing(s.ctx)
+	if err == nil {
+		s.back, s.below, err = s.dial(s.ctx, cfg, s.client.client, s.client.local, state)
+	}
 	s.known.dialled = time.Since(start)
 	if err != nil {
 		return &backendError{err}
 	}
-	s.known.backend, s.known.level = s.back.TLS(), s.back.Level()
+	s.known.backend, s.known.level = s.back.TLS(), or(level, s.back.Level().String())
 	if s.info.Data && s.back.TLS() != nil {
 		s.data.tls = dataTLS(&cfg, s.Backend.Address)
 	}
@@ -246,7 +248,11 @@ func (h *helloCache) get(ctx context.Context, s *service) starttls.Hello {
 	if !ok {
 		return h.hello
 	}
-	c, _, err := s.dial(ctx, s.outgoing(), nil, nil, nil)
+	cfg, _, err := s.outgoing(ctx)
+	if err != nil {
+		return h.hello
+	}
+	c, _, err := s.dial(ctx, cfg, nil, nil, nil)
 	if err != nil {
 		return h.hello
 	}
