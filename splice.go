@@ -54,8 +54,11 @@ type Unspliceable interface {
 }
 
 // A RequestBound protocol has in its request for TLS what only the client can
-// say, so that a gateway can not ask a backend for TLS before the client has
-// spoken. It says why in a sentence.
+// say, so that a gateway asks its backend for TLS when the client has spoken:
+// MySQL's capabilities. Its server speaks first.
 type RequestBound interface {
-	RequestBound() string
+	// Request makes the request of what the client says first at the resume point,
+	// which it leaves unread. apology, if not nil, is for the client when there is
+	// no TLS to be had, or when Request returns an error.
+	Request(client *Wire) (request, apology []byte, err error)
 }

@@ -82,7 +82,6 @@ func TestBadConfig(t *testing.T) {
 		"backend.tls is":                 func(l *Listener) { l.Backend.TLS = "x" },
 		"backend.identify is":            func(l *Listener) { l.Backend.Identify = "x" },
 		"has no words for":               func(l *Listener) { l.Protocol, l.Backend.Identify = "ldap", "protocol" },
-		"can not ask mysql for TLS":      func(l *Listener) { l.Protocol, l.Backend.TLS = "mysql", "starttls" },
 		"of no use with backend.tls":     func(l *Listener) { l.Backend.CA = ca.root },
 		"is not the SHA-256":             func(l *Listener) { l.Backend.TLS, l.Backend.Pins = "starttls", []string{"x"} },
 		"verify = dane or mta-sts alone": func(l *Listener) { l.Backend.TLS, l.Backend.Resolver = "starttls", "127.0.0.1" },

@@ -14,8 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"example.org/starttls"
 )
 
 // portRange is where data connections come in; nil is any port.
@@ -58,16 +56,9 @@ type dataPorts struct {
 	closed bool
 }
 
-// dataTLS is the TLS of data connections, by that of the control connection. They
-// resume its session, by which servers know that both are one client's.
-func dataTLS(cfg *starttls.Config, addr string) *tls.Config {
-	c := cfg.TLS.Clone()
-	host, _, _ := net.SplitHostPort(addr)
-	c.ServerName = or(or(cfg.ServerName, c.ServerName), host)
-	return c
-}
-
-// ticket keeps the newest session of one control connection, whatever its key.
+// ticket keeps the newest TLS session of one control connection, whatever its
+// key, for data connections to resume: by that servers know that both are one
+// client's.
 type ticket struct {
 	latest atomic.Pointer[tls.ClientSessionState]
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"example.org/starttls"
@@ -189,9 +190,6 @@ func (s *service) backend(def starttls.Mode) (err error) {
 	case mode == starttls.None && (b.CA != "" || len(b.Pins) > 0 || b.Cert != "" || b.Verify != ""):
 		return errors.New("backend.ca, pins, verify and cert are of no use with backend.tls = none")
 	}
-	if r, ok := s.p.(starttls.RequestBound); ok && mode == starttls.Required {
-		return fmt.Errorf("a gateway can not ask %s for TLS: %s", s.info.Name, r.RequestBound())
-	}
 	if mode != starttls.None {
 		if s.back.TLS, err = backTLS(b); err != nil {
 			return err
@@ -246,6 +244,15 @@ func (s *service) outgoing(ctx context.Context) (cfg starttls.Config, level stri
 		cfg.TLS.ClientSessionCache = &ticket{}
 	}
 	return cfg, level, err
+}
+
+// nameIn is the server that cfg expects, as [starttls.Dial] has it.
+func (s *service) nameIn(cfg *starttls.Config) string {
+	host, _, err := net.SplitHostPort(s.Backend.Address)
+	if err != nil {
+		host = "localhost" // a unix socket
+	}
+	return or(or(cfg.ServerName, cfg.TLS.ServerName), strings.TrimSuffix(host, "."))
 }
 
 // dial opens a backend session for a client, or for nobody where that is nil.

@@ -25,8 +25,9 @@ type session struct {
 	timeout context.CancelFunc // ends ctx, which bounds all that comes before the relay
 	settled bool               // it is no longer counted among those before TLS
 
-	front, back *starttls.Conn // until the two are joined
-	below       *conn          // the backend's connection, below its TLS
+	front, back *starttls.Conn   // until the two are joined
+	later       *starttls.Config // how back comes to TLS when the client has spoken; nil: it does not
+	below       *conn            // the backend's connection, below its TLS
 	known       facts
 	data        dataPorts
 	relay       atomic.Pointer[relay]
@@ -162,16 +163,27 @@ func (s *session) open(client *tls.Conn) (err error) {
 	}
 	start := time.Now()
 	cfg, level, err := s.outgoing(s.ctx)
+	if _, bound := s.p.(starttls.RequestBound); bound && cfg.Mode == starttls.Required {
+		later := cfg
+		s.later, cfg.Mode = &later, starttls.None
+	}
 	if err == nil {
 		s.back, s.below, err = s.dial(s.ctx, cfg, s.client.client, s.client.local, state)
 	}
 	s.known.dialled = time.Since(start)
+	if err == nil && s.later != nil && !s.back.Before().Offered {
+		err = starttls.ErrNotOffered
+	}
 	if err != nil {
 		return &backendError{err}
 	}
-	s.known.backend, s.known.level = s.back.TLS(), or(level, s.back.Level().String())
+	s.known.backend, s.known.level = s.back.TLS(), level
+	if s.later == nil {
+		s.known.level = or(level, s.back.Level().String())
+	}
 	if s.info.Data && s.back.TLS() != nil {
-		s.data.tls = dataTLS(&cfg, s.Backend.Address)
+		s.data.tls = cfg.TLS.Clone()
+		s.data.tls.ServerName = s.nameIn(&cfg)
 	}
 	return nil
 }
@@ -198,8 +210,18 @@ func (s *session) splice(cfg *starttls.Config) error {
 	deadline, _ := s.ctx.Deadline()
 	s.front.SetDeadline(deadline)
 	s.back.SetDeadline(deadline)
-	cw, bw := s.front.Wire(s.ctx), s.back.Wire(s.ctx)
+	cw := s.front.Wire(s.ctx)
 	defer cw.Release()
+	// The greeting is due where TLS came first, or none comes at all. A client in
+	// clear that has said its first command has had it.
+	greet := cfg.Mode == starttls.Implicit || cfg.Mode == starttls.None || s.front.TLS() != nil && s.info.SpeaksAfterTLS
+	if s.later != nil {
+		if err := s.ask(cw, greet); err != nil {
+			return err
+		}
+		greet = false
+	}
+	bw := s.back.Wire(s.ctx)
 	defer bw.Release()
 	x := &starttls.Splice{Client: cw, Backend: bw, Hello: s.backendHello(s.back), Outcome: s.front.Outcome(), Data: s.openData,
 		HideAuth: s.front.TLS() == nil && s.Mode == "terminate"}
@@ -210,9 +232,7 @@ func (s *session) splice(cfg *starttls.Config) error {
 			return &backendError{err}
 		}
 	}
-	// The greeting is due where TLS came first, or none comes at all. A client in
-	// clear that has said its first command has had it.
-	if cfg.Mode == starttls.Implicit || cfg.Mode == starttls.None || s.front.TLS() != nil && s.info.SpeaksAfterTLS {
+	if greet {
 		if _, err := s.p.Server(cw, x.Hello, starttls.Offer{Mode: starttls.NoOffer}); err != nil {
 			return err
 		}
@@ -221,6 +241,46 @@ func (s *session) splice(cfg *starttls.Config) error {
 	s.relay.Store(r)
 	s.front.SetDeadline(time.Time{})
 	return s.back.SetDeadline(time.Time{})
+}
+
+// ask brings the backend to TLS by a request that holds what the client says
+// first. The backend's greeting has been read; the protocol's half reads it anew.
+func (s *session) ask(client *starttls.Wire, greet bool) error {
+	before := s.back.Before()
+	if greet {
+		if _, err := s.p.Server(client, s.backendHello(s.back), starttls.Offer{Mode: starttls.NoOffer}); err != nil {
+			return err
+		}
+	}
+	request, apology, err := s.p.(starttls.RequestBound).Request(client)
+	if err == nil {
+		s.later.ServerName = s.nameIn(s.later)
+		s.later.OnAsk = func([]byte) []starttls.Segment { return []starttls.Segment{{Data: request}} }
+		var back *starttls.Conn
+		if back, err = starttls.Client(s.ctx, &greeted{Conn: s.back, greeting: before.Greeting}, s.p, s.later); err == nil {
+			s.back, s.known.backend = back, back.TLS()
+			s.known.level = or(s.known.level, back.Level().String())
+			return nil
+		}
+		err = &backendError{err}
+	}
+	client.Write(apology)
+	return err
+}
+
+// greeted is a connection whose greeting is read once more.
+type greeted struct {
+	net.Conn
+	greeting []byte
+}
+
+func (c *greeted) Read(b []byte) (int, error) {
+	if len(c.greeting) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.greeting)
+	c.greeting = c.greeting[n:]
+	return n, nil
 }
 
 // lingerTime is how long the second side may stay silent when the first has

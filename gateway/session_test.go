@@ -12,6 +12,7 @@ import (
 	"math/rand"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -578,4 +579,37 @@ func TestStatusPages(t *testing.T) {
 	}
 	c.Close()
 	waitFor(t, func() bool { return strings.Contains(get("/metrics"), `starttls_gateway_sessions{listener="imap"} 0`) })
+}
+
+// A backend whose request for TLS waits for the client's first words (MySQL): what
+// it is not, or has no TLS, gets none of them, and the client is told, in the place
+// of the greeting or of the answer to its sign-in.
+func TestLateRequestFails(t *testing.T) {
+	ca := newPKI(t)
+	for name, x := range map[string]struct {
+		backend *starttls.Config
+		name    string // that the certificate should have
+		told    string
+	}{
+		"no TLS":     {&starttls.Config{Mode: starttls.None}, testName, ")\x00\x00\x00\xff\x10\x04#08004"},
+		"other name": {&starttls.Config{TLS: &tls.Config{Certificates: []tls.Certificate{ca.pair}}}, "other.example.test", ")\x00\x00\x02\xff\x10\x04#08004"},
+	} {
+		b := hostBackend(t, protocol.MySQL, x.backend)
+		_, addr := start(t, Listener{Mode: "originate", Protocol: "mysql", Backend: Backend{Address: b.addr, CA: ca.root, ServerName: x.name}}, quiet)
+		nc, err := net.Dial("tcp", addr)
+		must(t, err)
+		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		const secret = "the password"
+		answer := slices.Concat([]byte{0, 0, 0, 1, 0, 2, 0, 0}, make([]byte, 28), []byte("me\x00"+secret)) // of protocol 4.1
+		answer[0] = byte(len(answer) - 4)
+		_, err = nc.Write(answer)
+		must(t, err)
+		if got, _ := io.ReadAll(nc); !strings.Contains(string(got), x.told) {
+			t.Errorf("%s: the client was told %q", name, got)
+		}
+		nc.Close()
+		if strings.Contains(string(b.said()), secret) {
+			t.Errorf("%s: the server was told %q", name, b.said())
+		}
+	}
 }

@@ -56,7 +56,7 @@ func newVerifier(b *Backend, info starttls.Info, limit time.Duration) (v *verifi
 	if _, ip := netip.ParseAddr(host); err != nil || err2 != nil || ip == nil {
 		return nil, fmt.Errorf("backend.verify = %s needs a server's name and port in address: HOST:PORT", b.Verify)
 	}
-	v.host, v.port = host, uint16(number)
+	v.host, v.port = strings.TrimSuffix(host, "."), uint16(number)
 	if len(b.Pins) > 0 {
 		return nil, fmt.Errorf("backend.pins have no place beside verify = %s", b.Verify)
 	}

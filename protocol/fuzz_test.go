@@ -79,6 +79,13 @@ func FuzzServer(f *testing.F) {
 			host.Serve(w, starttls.Hello{}, nil)
 			w.Release()
 		}
+		if bound, ok := p.(starttls.RequestBound); ok {
+			w := wireTo(scripted(data), starttls.ServerSide)
+			if request, _, err := bound.Request(w); err == nil && (len(request) == 0 || len(w.Ahead()) == 0) {
+				t.Errorf("%s asks with %q, and %q is left", p.Info().Name, request, w.Ahead())
+			}
+			w.Release()
+		}
 	})
 }
 

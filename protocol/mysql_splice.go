@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"example.org/starttls"
@@ -21,22 +22,31 @@ const myMostSignIn = 1 << 20 // bytes of a packet of a sign-in
 // Splice keeps the numbers of the packets true until the sign-in is over, and
 // the flag for TLS in the client's answer: a backend in clear would wait for a
 // handshake. Behind TLS that it does not see, a backend asks for a password by
-// RSA where the plugin has that (caching_sha2_password).
+// RSA where the plugin has that (caching_sha2_password); a client in clear asks
+// for that, and a backend with TLS does not understand it.
 func (p mysql) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
-	if !s.Client.Upgraded() {
+	tls := s.Backend.Upgraded()
+	if s.Client.Upgraded() == tls {
 		return nil, nil, nil
 	}
-	const apart = 1 // the client is ahead by its SSLRequest
+	ahead := byte(1) // the client is, by its SSLRequest
+	if tls {
+		ahead = 256 - 1 // the backend is, by the gateway's
+	}
 	first := true
-	up := &mySplice{shift: 256 - apart}
+	up := &mySplice{shift: -ahead}
 	up.packet = func(head [4]byte, body []byte) bool {
 		if first = first && len(body) >= 4; first {
-			binary.LittleEndian.PutUint32(body, binary.LittleEndian.Uint32(body)&^mySSL)
+			flags := binary.LittleEndian.Uint32(body) &^ mySSL
+			if tls {
+				flags |= mySSL
+			}
+			binary.LittleEndian.PutUint32(body, flags)
 		}
 		first = false
 		return false
 	}
-	down := &mySplice{shift: apart, packet: func(_ [4]byte, body []byte) bool {
+	down := &mySplice{shift: ahead, packet: func(_ [4]byte, body []byte) bool {
 		return len(body) > 0 && (body[0] == 0 || body[0] == 0xff) // OK or ERR
 	}}
 	return up.filter, down.filter, nil
@@ -76,13 +86,34 @@ func (f *mySplice) filter(b []byte) ([]byte, error) {
 	return f.out, nil
 }
 
-// RequestBound says why: MariaDB reads the session's capabilities off the
-// SSLRequest and not off the answer that follows it inside TLS.
-func (mysql) RequestBound() string {
-	return "the request for TLS names the capabilities that the client's session will have"
+// Request is the head of the client's own answer to the greeting: MariaDB reads
+// the session's capabilities off the SSLRequest and not off the answer that
+// follows it inside TLS.
+func (mysql) Request(client *starttls.Wire) (request, apology []byte, err error) {
+	const head, common = 4, 32 // of a packet; of the SSLRequest and the answer
+	b, err := client.Peek(head)
+	if err != nil {
+		return nil, nil, err
+	}
+	seq := b[3] + 1
+	if b[0] <= common && b[1] == 0 && b[2] == 0 {
+		return nil, myError(seq, myErrBadHello, "#08S01Malformed handshake response"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b)}
+	}
+	if b, err = client.Peek(head + common); err != nil {
+		return nil, nil, err
+	}
+	body := bytes.Clone(b[head:])
+	flags := binary.LittleEndian.Uint32(body)
+	if flags&myProtocol41 == 0 { // the packet of before has other fields, and no TLS
+		return nil, myError(seq, myErrOldHello, "#08004Only clients of protocol 4.1 are known"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b)}
+	}
+	binary.LittleEndian.PutUint32(body, flags|mySSL)
+	return myPacket(1, body), myUnavailable(seq), nil
 }
 
 // Unavailable stands in the place of a greeting.
-func (mysql) Unavailable() []byte {
-	return myError(0, 1040, "#08004The service is not available now")
+func (mysql) Unavailable() []byte { return myUnavailable(0) }
+
+func myUnavailable(seq byte) []byte {
+	return myError(seq, 1040, "#08004The service is not available now")
 }

@@ -345,3 +345,43 @@ func TestGatewayIdentifies(t *testing.T) {
 		t.Errorf("the log has another client:\n%s", g.log)
 	}
 }
+
+// MariaDB's own client signs in, in clear here and by STARTTLS there, as a user
+// who may not without; in both modes with the capabilities that it asks for
+// itself: compression, here.
+func TestGatewayMariaDBByTLS(t *testing.T) {
+	ca, db := authority(t).File, sharedMariaDB(t)
+	backend := gateway.Backend{Address: db.MySQL, TLS: "starttls", CA: ca, ServerName: serverName}
+	run := func(g *gate, options ...string) (string, error) {
+		return runClient(t, "", nil, "mariadb", append([]string{"-h", "127.0.0.1", "-P", g.port(), "-u", account, "-p" + password, "--compress",
+			"-e", "select 'forty-two'; show status like 'Ssl_version'; show status like 'Compression'; select repeat('x', 100000)"}, options...)...)
+	}
+	out := startGate(t, gateway.Listener{Mode: "originate", Protocol: "mysql", Backend: backend})
+	in := startGate(t, gateway.Listener{Protocol: "mysql", Backend: backend})
+	for name, x := range map[string]struct {
+		gate    *gate
+		options []string
+	}{
+		"originate": {out, []string{"--skip-ssl"}},
+		"terminate": {in, []string{"--ssl-ca=" + ca, "--ssl-verify-server-cert"}},
+	} {
+		said, err := run(x.gate, x.options...)
+		for _, want := range []string{"forty-two", "TLSv1.3", "Compression\tON", strings.Repeat("x", 100000)} {
+			if err != nil || !strings.Contains(said, want) {
+				t.Errorf("%s: %q is missing, %v\n%.500s", name, want, err, said)
+			}
+		}
+		if said, err := run(x.gate, append(x.options, "-pwrong")...); err == nil || !strings.Contains(said, "1045") {
+			t.Errorf("%s with a wrong password: %v\n%s", name, err, said)
+		}
+	}
+	// Who it is not, and who has no TLS, gets nothing; and that is told.
+	wrong := backend
+	wrong.ServerName = "other.example.test"
+	for name, b := range map[string]gateway.Backend{"other name": wrong, "no TLS": {Address: clearMariaDB(t).MySQL, CA: ca, ServerName: serverName}} {
+		g := startGate(t, gateway.Listener{Mode: "originate", Protocol: "mysql", Backend: b})
+		if said, err := run(g, "--skip-ssl"); err == nil || !strings.Contains(said, "1040") {
+			t.Errorf("%s: %v\n%s", name, err, said)
+		}
+	}
+}
