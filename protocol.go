@@ -64,6 +64,7 @@ type Info struct {
 	SpeaksAfterTLS bool   // the server introduces itself again inside TLS (ManageSieve)
 	BoundGreeting  bool   // sign-in is bound to the greeting, even to one in clear: a gateway must show its backend's (MySQL's nonce, APOP)
 	Data           bool   // a session has connections of their own for its data (FTP)
+	HidesAuth      bool   // its Splicer obeys Splice.HideAuth
 	HelloInTLS     bool   // offering TLS inside TLS is forbidden by Reference
 	ClearAfterTLS  bool   // Reference lets a session go on in clear after the end of TLS (LDAP)
 	Unordered      bool   // answers may come in another order than their questions

@@ -25,7 +25,8 @@ type Splice struct {
 	Outcome         Outcome // where the client's way to the resume point ended
 
 	// HideAuth is set where the client is in clear although the gateway has TLS
-	// (Offer.Mode Optional): sign-in is neither offered nor passed on.
+	// (Offer.Mode Optional): sign-in is neither offered nor passed on. See
+	// Info.HidesAuth.
 	HideAuth bool
 
 	// Data opens a port for one data connection of this session, which is joined

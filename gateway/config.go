@@ -33,6 +33,7 @@ type Listener struct {
 
 	Clear        string        `toml:"clear"`         // of mode guard, what becomes of sessions in clear: refuse (default) or log
 	TLS          string        `toml:"tls"`           // required (default) or optional
+	SignIn       string        `toml:"sign_in"`       // with optional, where clients may sign in: tls (default) or anywhere
 	Accept       string        `toml:"accept"`        // starttls (default), implicit, or both on one port
 	ServerName   string        `toml:"server_name"`   // whom the gateway greets as; "": this machine's name
 	Certificates []Certificate `toml:"certificate"`   // instead of the common ones

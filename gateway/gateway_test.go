@@ -196,7 +196,7 @@ func TestEveryProtocol(t *testing.T) {
 			{"to STARTTLS", upgraded, Listener{Backend: Backend{TLS: "starttls"}}, starttls.Required},
 			{"to implicit", implicit, Listener{Backend: Backend{TLS: "implicit"}}, starttls.Required},
 			{"implicit to STARTTLS", upgraded, Listener{Accept: "implicit", Backend: Backend{TLS: "starttls"}}, starttls.Implicit},
-			{"optional, in TLS", clear, Listener{TLS: "optional"}, starttls.Required},
+			{"optional, in TLS", clear, Listener{TLS: "optional", SignIn: "anywhere"}, starttls.Required},
 			{"originate", upgraded, Listener{Mode: "originate"}, starttls.None},
 			{"originate implicit", implicit, Listener{Mode: "originate", Backend: Backend{TLS: "implicit"}}, starttls.None},
 		} {

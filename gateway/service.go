@@ -116,9 +116,15 @@ func (s *service) terminate(common []Certificate) error {
 	}
 	switch s.TLS {
 	case "", "required":
+		if s.SignIn != "" {
+			return errors.New("sign_in is for tls = optional: nobody signs in without TLS")
+		}
 	case "optional":
 		s.front.Offer.Mode = starttls.Optional
 		s.hello = &helloCache{}
+		if err := s.signIn(); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("tls is required or optional, not %q", s.TLS)
 	}
@@ -136,6 +142,19 @@ func (s *service) terminate(common []Certificate) error {
 	return s.backend(starttls.None)
 }
 
+// signIn refuses to leave open whether clients in clear may sign in, where they
+// can not be kept from it.
+func (s *service) signIn() error {
+	switch s.SignIn = or(s.SignIn, "tls"); {
+	case s.SignIn == "anywhere":
+	case s.SignIn != "tls":
+		return fmt.Errorf("sign_in is tls or anywhere, not %q", s.SignIn)
+	case s.info.Role == starttls.Access && !s.info.HidesAuth:
+		return fmt.Errorf("with tls = optional clients of %s could sign in in clear, which the gateway can not keep them from: sign_in = anywhere says that they may", s.info.Name)
+	}
+	return nil
+}
+
 // originate makes TLS ready towards the server.
 func (s *service) originate() error {
 	for _, addr := range s.Listen {
@@ -143,8 +162,8 @@ func (s *service) originate() error {
 			return fmt.Errorf("%s takes clients in clear from everywhere: listen on loopback or a unix socket, or say whom to allow", addr)
 		}
 	}
-	if s.TLS != "" || s.Accept == "implicit" || s.Accept == "both" || len(s.Certificates) > 0 || s.ClientCert != "" {
-		return errors.New("tls, accept, certificate and client_cert are for mode terminate: in originate clients are in clear")
+	if s.TLS != "" || s.SignIn != "" || s.Accept == "implicit" || s.Accept == "both" || len(s.Certificates) > 0 || s.ClientCert != "" {
+		return errors.New("tls, sign_in, accept, certificate and client_cert are for mode terminate: in originate clients are in clear")
 	}
 	var err error
 	if s.front, err = s.server(); err != nil {

@@ -224,7 +224,7 @@ func (s *session) splice(cfg *starttls.Config) error {
 	bw := s.back.Wire(s.ctx)
 	defer bw.Release()
 	x := &starttls.Splice{Client: cw, Backend: bw, Hello: s.backendHello(s.back), Outcome: s.front.Outcome(), Data: s.openData,
-		HideAuth: s.front.TLS() == nil && s.Mode == "terminate"}
+		HideAuth: s.front.TLS() == nil && s.SignIn == "tls"}
 	r := &relay{idle: s.Limits.Idle, linger: lingerTime}
 	if p, ok := s.p.(starttls.Splicer); ok {
 		var err error
@@ -322,7 +322,9 @@ func (h *helloCache) get(ctx context.Context, s *service) starttls.Hello {
 	c.SetDeadline(h.asked.Add(s.Limits.Dial))
 	if hello, err := p.Probe(w); err == nil {
 		hello.Greeting = nil // each half makes its own
-		hello.Auth = nil     // in clear nobody signs in here
+		if s.SignIn == "tls" {
+			hello.Auth = nil
+		}
 		h.hello = hello
 	}
 	return h.hello

@@ -249,6 +249,38 @@ func TestOptional(t *testing.T) {
 	}
 }
 
+// Clients in clear may sign in where the configuration says so, and nowhere else.
+func TestSignInInClear(t *testing.T) {
+	ca := newPKI(t)
+	for name, x := range map[string]struct {
+		p                     starttls.Protocol
+		command, refused, yes string
+	}{
+		"imap":  {protocol.IMAP, "a LOGIN me secret\r\n", "a NO [PRIVACYREQUIRED]", "a OK"},
+		"pop3":  {protocol.POP3, "USER me\r\nPASS secret\r\n", "-ERR sign-in is for TLS", "+OK"},
+		"nntp":  {protocol.NNTP, "AUTHINFO USER secret\r\n", "483 ", "381 "},
+		"sieve": {protocol.Sieve, "AUTHENTICATE \"PLAIN\" \"AG1lAHNlY3JldA==\"\r\n", "NO (ENCRYPT-NEEDED)", "OK"},
+	} {
+		for signIn, want := range map[string]string{"tls": x.refused, "anywhere": x.yes} {
+			b := hostBackend(t, x.p, &starttls.Config{Mode: starttls.None})
+			_, addr := start(t, Listener{Protocol: name, TLS: "optional", SignIn: signIn, Certificates: ca.certificates(), Backend: Backend{Address: b.addr}}, quiet)
+			c, err := starttls.Dial(t.Context(), addr, x.p, &starttls.Config{Mode: starttls.None})
+			must(t, err)
+			if caps := strings.Join(c.Before().Caps, " "); name == "imap" && strings.Contains(caps, "LOGINDISABLED") != (signIn == "tls") {
+				t.Errorf("sign_in = %s: %q is listed", signIn, caps)
+			}
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			_, err = io.WriteString(c, x.command)
+			must(t, err)
+			await(t, c, want)
+			c.Close()
+			if got := string(b.said()); signIn == "tls" && (strings.Contains(got, "secret") || strings.Contains(got, "AG1l")) {
+				t.Errorf("%s: the backend was told %q", name, got)
+			}
+		}
+	}
+}
+
 // Limits hold for all, for one address, and before TLS.
 func TestLimits(t *testing.T) {
 	ca := newPKI(t)

@@ -17,7 +17,7 @@ type ftp struct{}
 func (ftp) Info() starttls.Info {
 	return starttls.Info{
 		Name: "ftp", Port: 21, ImplicitTLS: 990, ALPN: []string{"ftp"},
-		Title: "FTP, file transfer", Reference: "RFC 4217", ServerFirst: true, Data: true, Greeting: "220 ready\r\n",
+		Title: "FTP, file transfer", Reference: "RFC 4217", ServerFirst: true, Data: true, HidesAuth: true, Greeting: "220 ready\r\n",
 	}
 }
 

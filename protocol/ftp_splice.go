@@ -47,6 +47,10 @@ func (f *ftpSplice) asks(line string) (exchange, string) {
 			return refuse("503 There is no TLS here"), ""
 		}
 		return refuse(f.protection(name, arg)), ""
+	case "USER":
+		if f.s.HideAuth && !strings.EqualFold(arg, "anonymous") && !strings.EqualFold(arg, "ftp") {
+			return refuse("530 Sign-in is for TLS: AUTH TLS first"), ""
+		}
 	case "REIN": // what was agreed on is gone with the user (RFC 4217, section 11)
 		f.private, f.buffered = false, false
 	case "FEAT":

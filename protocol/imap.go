@@ -16,7 +16,7 @@ type imap struct{}
 func (imap) Info() starttls.Info {
 	return starttls.Info{
 		Name: "imap", Aliases: []string{"imap4"}, Port: 143, ImplicitTLS: 993, SRV: "imap", SRVImplicit: "imaps", ALPN: []string{"imap"},
-		Title: "IMAP, mail access", Reference: "RFC 9051", ServerFirst: true, Greeting: "* OK ready\r\n",
+		Title: "IMAP, mail access", Reference: "RFC 9051", ServerFirst: true, HidesAuth: true, Greeting: "* OK ready\r\n",
 	}
 }
 

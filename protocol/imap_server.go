@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"example.org/starttls"
@@ -99,6 +100,9 @@ func (p imap) greet(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) er
 func imapBefore(h starttls.Hello, offer starttls.Offer) []string {
 	if offer.Mode == starttls.Hide || offer.Mode == starttls.Optional {
 		caps := imapInside(h)
+		if offer.Mode == starttls.Optional && h.Caps != nil && len(h.Auth) == 0 { // nobody signs in in clear
+			caps = append(slices.DeleteFunc(caps, func(c string) bool { return strings.HasPrefix(strings.ToUpper(c), "AUTH=") }), "LOGINDISABLED")
+		}
 		if offer.Mode == starttls.Optional {
 			caps = append(caps, or(offer.Keyword, "STARTTLS"))
 		}

@@ -21,10 +21,12 @@ type imapSplice struct {
 	more     bool // the same, of the backend
 	answer   bool // the client's next line answers a challenge
 
-	literal int    // announced by the client, which waits for consent; -1: none
-	waits   string // tag of the command whose reply the client must wait for; "": none
-	deflate string // tag of COMPRESS
-	refused map[string]bool
+	literal int               // announced by the client, which waits for consent; -1: none
+	waits   string            // tag of the command whose reply the client must wait for; "": none
+	deflate string            // tag of COMPRESS
+	refused map[string]string // what each is told, by tag
+
+	hideAuth bool
 }
 
 const imapRefusedMost = 100 // commands under way that are refused
@@ -38,9 +40,9 @@ func (p imap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, e
 	if bytes.HasPrefix(bytes.ToUpper(s.Hello.Greeting), []byte("* PREAUTH")) {
 		return nil, nil, starttls.ErrAlreadyAuthenticated
 	}
-	f := &imapSplice{literal: -1}
+	f := &imapSplice{literal: -1, hideAuth: s.HideAuth}
 	if s.Hello.Greeting != nil {
-		s.Hello.Greeting = imapRewrite(s.Hello.Greeting)
+		s.Hello.Greeting = f.rewrite(s.Hello.Greeting)
 	}
 	f.up.line, f.up.most, f.down.line, f.down.most = f.said, spliceCommand, f.replied, spliceReply
 	locked := func(l *lineFilter) starttls.Filter {
@@ -81,14 +83,9 @@ func (f *imapSplice) said(line []byte) ([]byte, error) {
 	}
 	switch {
 	case name == "STARTTLS":
-		if literal || len(f.refused) >= imapRefusedMost {
-			return nil, &starttls.LimitError{What: "refused commands", Limit: imapRefusedMost}
-		}
-		if f.refused == nil {
-			f.refused = map[string]bool{}
-		}
-		f.refused[tag] = true
-		return []byte(tag + " NOOP\r\n"), nil
+		return f.refuse(tag, "BAD TLS is not to be had now", literal)
+	case f.hideAuth && (name == "LOGIN" || name == "AUTHENTICATE"):
+		return f.refuse(tag, "NO [PRIVACYREQUIRED] Sign-in is for TLS: STARTTLS first", literal && !waits) // RFC 5530
 	case name == "ID" && literal: // what is said there can not be judged
 		return nil, &starttls.ReplyError{Expected: "ID without literals", Reply: []byte("(not shown)")}
 	case name == "ID" && strings.Contains(strings.ToLower(arg), `"x-`): // the client's address is the gateway's to tell
@@ -99,6 +96,19 @@ func (f *imapSplice) said(line []byte) ([]byte, error) {
 		f.waits, f.deflate = tag, tag
 	}
 	return line, nil
+}
+
+// refuse has the command answered by reply, and NOOP said in its place. One whose
+// literal comes unasked ends the session.
+func (f *imapSplice) refuse(tag, reply string, literal bool) ([]byte, error) {
+	if literal || len(f.refused) >= imapRefusedMost {
+		return nil, &starttls.LimitError{What: "refused commands", Limit: imapRefusedMost}
+	}
+	if f.refused == nil {
+		f.refused = map[string]string{}
+	}
+	f.refused[tag] = reply
+	return []byte(tag + " NOOP\r\n"), nil
 }
 
 // replied is shown each line of the backend's.
@@ -128,16 +138,16 @@ func (f *imapSplice) replied(line []byte) ([]byte, error) {
 			f.up.skip, f.down.skip = -1, -1
 		}
 	}
-	if f.refused[tag] {
+	if reply := f.refused[tag]; reply != "" {
 		delete(f.refused, tag)
-		return []byte(tag + " BAD TLS is not to be had now\r\n"), nil
+		return []byte(tag + " " + reply + "\r\n"), nil
 	}
-	return imapRewrite(line), nil
+	return f.rewrite(line), nil
 }
 
-// imapRewrite changes a list of capabilities where one can stand: in untagged
+// rewrite changes a list of capabilities where one can stand: in untagged
 // CAPABILITY, and in the response code of a status (RFC 9051, section 7.1).
-func imapRewrite(line []byte) []byte {
+func (f *imapSplice) rewrite(line []byte) []byte {
 	words := bytes.SplitN(line, []byte(" "), 3)
 	if len(words) < 3 {
 		return line
@@ -145,7 +155,7 @@ func imapRewrite(line []byte) []byte {
 	switch word := strings.ToUpper(string(words[1])); {
 	case string(words[0]) == "*" && word == "CAPABILITY":
 		list := bytes.TrimRight(words[2], "\r\n")
-		return slices.Concat(line[:len(line)-len(words[2])], imapKeep(list), words[2][len(list):])
+		return slices.Concat(line[:len(line)-len(words[2])], f.keep(list), words[2][len(list):])
 	case word != "OK" && word != "NO" && word != "BAD" && word != "PREAUTH":
 		return line
 	}
@@ -154,15 +164,20 @@ func imapRewrite(line []byte) []byte {
 	if !ok || len(code) < len(name) || !strings.EqualFold(string(code[:len(name)]), name) {
 		return line
 	}
-	return slices.Concat(line[:len(line)-len(words[2])], code[:len(name)], imapKeep(code[len(name):]), []byte("]"), rest)
+	return slices.Concat(line[:len(line)-len(words[2])], code[:len(name)], f.keep(code[len(name):]), []byte("]"), rest)
 }
 
-func imapKeep(list []byte) []byte {
+// keep is a list of capabilities as it is true here.
+func (f *imapSplice) keep(list []byte) []byte {
 	var out [][]byte
 	for _, c := range bytes.Fields(list) {
-		if !strings.EqualFold(string(c), "STARTTLS") && !strings.EqualFold(string(c), "LOGINDISABLED") {
+		name := strings.ToUpper(string(c))
+		if name != "STARTTLS" && name != "LOGINDISABLED" && !(f.hideAuth && strings.HasPrefix(name, "AUTH=")) {
 			out = append(out, c)
 		}
+	}
+	if f.hideAuth {
+		out = append(out, []byte("LOGINDISABLED"))
 	}
 	return bytes.Join(out, []byte(" "))
 }

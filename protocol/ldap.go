@@ -17,7 +17,7 @@ type ldap struct{}
 
 func (ldap) Info() starttls.Info {
 	return starttls.Info{
-		Name: "ldap", Port: 389, ImplicitTLS: 636, SRV: "ldap", SRVImplicit: "ldaps", Title: "LDAP, directories", Reference: "RFC 4511", Binary: true, Unadvertised: true, Unordered: true, ClearAfterTLS: true,
+		Name: "ldap", Port: 389, ImplicitTLS: 636, SRV: "ldap", SRVImplicit: "ldaps", Title: "LDAP, directories", Reference: "RFC 4511", HidesAuth: true, Binary: true, Unadvertised: true, Unordered: true, ClearAfterTLS: true,
 	}
 }
 

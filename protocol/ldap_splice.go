@@ -13,8 +13,9 @@ import (
 type ldapSplice struct {
 	mu       sync.Mutex
 	up, down ldapCut
-	refused  map[int]bool // StartTLS, by message number
-	roots    map[int]bool // searches of the rootDSE
+	refused  map[int][]byte // what the client is told of requests that did not pass, by message number
+	roots    map[int]bool   // searches of the rootDSE
+	hideAuth bool
 }
 
 const (
@@ -26,7 +27,7 @@ const (
 // off the rootDSE's list of extensions. After a bind that can put a layer of its
 // own on the session nothing more is looked at.
 func (p ldap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
-	f := &ldapSplice{refused: map[int]bool{}, roots: map[int]bool{}}
+	f := &ldapSplice{refused: map[int][]byte{}, roots: map[int]bool{}, hideAuth: s.HideAuth}
 	f.up.message, f.down.message = f.asks, f.answers
 	locked := func(c *ldapCut) starttls.Filter {
 		return func(b []byte) ([]byte, error) {
@@ -116,19 +117,53 @@ func (f *ldapSplice) asks(m ldapPDU) ([]byte, error) {
 	switch m.op.tag {
 	case ldapExtended:
 		if oid, _ := ldapExtension(m.op); oid == startTLSOID {
-			f.refused[m.id] = true // in its place goes an extension that nobody has
-			return ldapRequest(m.id, ber(ldapExtended, ber(0x80, []byte(startTLSOID+".0")))), nil
+			return f.refuse(m.id, ldapReply(m.id, ldapExtendedResponse, ldapOperationsError, "TLS is established already")), nil
 		}
 	case ldapSearch:
 		if isRootDSE(m.op) {
 			f.roots[m.id] = true
 		}
 	case ldapBind:
+		if f.hideAuth && ldapSecret(m.op) {
+			return f.refuse(m.id, ldapReply(m.id, ldapBindResponse, ldapConfidentiality, "sign-in is for TLS: StartTLS first")), nil
+		}
 		if ldapLayered(m.op) {
 			f.up.skip, f.down.skip = -1, -1
 		}
 	}
 	return m.raw, nil
+}
+
+// refuse has the request answered by reply. In its place goes an extension that
+// nobody has.
+func (f *ldapSplice) refuse(id int, reply []byte) []byte {
+	f.refused[id] = reply
+	return ldapRequest(id, ber(ldapExtended, ber(0x80, []byte(startTLSOID+".0"))))
+}
+
+// ldapSecret reports whether a bind may carry a secret: all do but those without a
+// password (RFC 4513, section 5.1.1 and 5.1.2) and two of SASL's mechanisms.
+func ldapSecret(op berElement) bool {
+	parts, err := berAll(op.content)
+	if err != nil || len(parts) < 3 {
+		return true
+	}
+	switch parts[2].tag {
+	case 0x80:
+		return len(parts[2].content) > 0
+	case 0xa3:
+		return !slices.Contains([]string{"EXTERNAL", "ANONYMOUS"}, ldapMechanism(parts[2]))
+	}
+	return true
+}
+
+// ldapMechanism is the name of SASL's mechanism; "" if there is none.
+func ldapMechanism(choice berElement) string {
+	credentials, err := berAll(choice.content)
+	if err != nil || len(credentials) == 0 {
+		return ""
+	}
+	return strings.ToUpper(string(credentials[0].content))
 }
 
 // ldapLayered reports whether a bind may end in a layer of SASL's (RFC 4513,
@@ -138,19 +173,16 @@ func ldapLayered(op berElement) bool {
 	if err != nil || len(parts) < 3 || parts[2].tag != 0xa3 {
 		return false
 	}
-	credentials, err := berAll(parts[2].content)
-	if err != nil || len(credentials) == 0 {
-		return false
-	}
-	name := strings.ToUpper(string(credentials[0].content))
-	return !slices.Contains([]string{"EXTERNAL", "PLAIN", "LOGIN", "CRAM-MD5", "ANONYMOUS", "OAUTHBEARER"}, name) && !strings.HasPrefix(name, "SCRAM-")
+	name := ldapMechanism(parts[2])
+	return name != "" && !slices.Contains([]string{"EXTERNAL", "PLAIN", "LOGIN", "CRAM-MD5", "ANONYMOUS", "OAUTHBEARER"}, name) && !strings.HasPrefix(name, "SCRAM-")
 }
 
 func (f *ldapSplice) answers(m ldapPDU) ([]byte, error) {
 	switch {
-	case m.op.tag == ldapExtendedResponse && f.refused[m.id]:
+	case m.op.tag == ldapExtendedResponse && f.refused[m.id] != nil:
+		reply := f.refused[m.id]
 		delete(f.refused, m.id)
-		return ldapReply(m.id, ldapExtendedResponse, ldapOperationsError, "TLS is established already"), nil
+		return reply, nil
 	case m.op.tag == ldapSearchDone:
 		delete(f.roots, m.id)
 	case m.op.tag == ldapSearchEntry && f.roots[m.id]:

@@ -17,7 +17,7 @@ type nntp struct{}
 func (nntp) Info() starttls.Info {
 	return starttls.Info{
 		Name: "nntp", Aliases: []string{"news"}, Port: 119, ImplicitTLS: 563, ALPN: []string{"nntp"},
-		Title: "NNTP, net news", Reference: "RFC 4642", ServerFirst: true, HelloInTLS: true, Greeting: "200 ready\r\n",
+		Title: "NNTP, net news", Reference: "RFC 4642", ServerFirst: true, HelloInTLS: true, HidesAuth: true, Greeting: "200 ready\r\n",
 	}
 }
 

@@ -23,7 +23,8 @@ const nntpLists = "100 101 215 220 221 222 224 225 230 231 282 288"
 
 type nntpSplice struct {
 	lineSession
-	reader bool // MODE READER was said before TLS, and is in effect
+	hideAuth bool
+	reader   bool // MODE READER was said before TLS, and is in effect
 }
 
 // Splice says again what stays in effect (RFC 4642, section 2.2.2: MODE
@@ -41,7 +42,7 @@ func (p nntp) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, e
 			return nil, nil, r.refused()
 		}
 	}
-	f := &nntpSplice{reader: s.Outcome.Replay != nil}
+	f := &nntpSplice{hideAuth: s.HideAuth, reader: s.Outcome.Replay != nil}
 	f.noop, f.command, f.reply = "DATE", f.asks, f.answers
 	toBackend, toClient = f.filters()
 	return toBackend, toClient, nil
@@ -61,6 +62,9 @@ func (f *nntpSplice) asks(line string) (exchange, string) {
 		f.up.body = &dotEnd{}
 		return exchange{kind: nntpStream}, line
 	case "AUTHINFO":
+		if f.hideAuth {
+			return refuse("483 Sign-in is for TLS: STARTTLS first"), ""
+		}
 		if kind, _ := verb(arg); kind == "SASL" {
 			return exchange{kind: nntpSASL, waits: true}, line
 		}
@@ -73,7 +77,7 @@ func (f *nntpSplice) asks(line string) (exchange, string) {
 func (f *nntpSplice) answers(x *exchange, line []byte) ([]byte, bool, error) {
 	text := strings.TrimRight(string(line), "\r\n")
 	if x.kind == nntpAsksCaps && x.lines > 1 {
-		if name, _ := verb(text); name == "STARTTLS" || name == "MODE-READER" && f.reader {
+		if name, _ := verb(text); name == "STARTTLS" || name == "MODE-READER" && f.reader || f.hideAuth && (name == "AUTHINFO" || name == "SASL") {
 			return nil, false, nil
 		}
 		return line, text == ".", nil

@@ -16,7 +16,7 @@ type pop3 struct{}
 func (pop3) Info() starttls.Info {
 	return starttls.Info{
 		Name: "pop3", Aliases: []string{"pop"}, Port: 110, ImplicitTLS: 995, SRV: "pop3", SRVImplicit: "pop3s", ALPN: []string{"pop3"},
-		Title: "POP3, mail access", Reference: "RFC 2595", ServerFirst: true, BoundGreeting: true, Greeting: "+OK ready\r\n",
+		Title: "POP3, mail access", Reference: "RFC 2595", ServerFirst: true, BoundGreeting: true, HidesAuth: true, Greeting: "+OK ready\r\n",
 	}
 }
 

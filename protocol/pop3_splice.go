@@ -17,20 +17,27 @@ const (
 	popSASL
 )
 
-type popSplice struct{ lineSession }
+type popSplice struct {
+	lineSession
+	hideAuth bool
+}
 
 // Splice keeps STLS out of the reply to CAPA, and only there. The greeting is
 // the backend's from the beginning, for APOP is bound to it (RFC 1939, section
 // 7); one that came in clear on the way to TLS gives nothing else.
 func (p pop3) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
-	f := &popSplice{}
+	f := &popSplice{hideAuth: s.HideAuth}
 	f.noop, f.command, f.reply = "NOOP", f.asks, f.answers
 	toBackend, toClient = f.filters()
 	return toBackend, toClient, nil
 }
 
 func (f *popSplice) asks(line string) (exchange, string) {
-	switch name, arg := verb(line); name {
+	name, arg := verb(line)
+	if f.hideAuth && (name == "USER" || name == "PASS" || name == "APOP" || name == "AUTH") {
+		return refuse("-ERR sign-in is for TLS: STLS first"), ""
+	}
+	switch name {
 	case "STLS":
 		return refuse("-ERR TLS is not to be had now"), ""
 	case "XCLIENT":
@@ -62,7 +69,7 @@ func (f *popSplice) answers(x *exchange, line []byte) ([]byte, bool, error) {
 	case x.kind == popMulti && ok:
 		f.down.body = &dotEnd{}
 	case x.kind == popCapa && x.lines > 1:
-		if name, _ := verb(text); name == "STLS" || name == "XCLIENT" {
+		if name, _ := verb(text); name == "STLS" || name == "XCLIENT" || f.hideAuth && (name == "SASL" || name == "USER") {
 			return nil, false, nil
 		}
 		return line, text == ".", nil

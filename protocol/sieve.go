@@ -18,7 +18,7 @@ type sieve struct{}
 func (sieve) Info() starttls.Info {
 	return starttls.Info{
 		Name: "sieve", Aliases: []string{"managesieve"}, Port: 4190, SRV: "sieve", ALPN: []string{"managesieve"},
-		Title: "ManageSieve, mail filters", Reference: "RFC 5804", ServerFirst: true, SpeaksAfterTLS: true,
+		Title: "ManageSieve, mail filters", Reference: "RFC 5804", ServerFirst: true, SpeaksAfterTLS: true, HidesAuth: true,
 		Greeting: "\"IMPLEMENTATION\" \"ready\"\r\nOK\r\n",
 	}
 }

@@ -17,8 +17,9 @@ const (
 
 type sieveSplice struct {
 	lineSession
-	more bool // the next line of the backend goes on behind a literal
-	part bool // the same, of the client
+	hideAuth bool
+	more     bool // the next line of the backend goes on behind a literal
+	part     bool // the same, of the client
 }
 
 // Splice keeps STARTTLS out of the list of capabilities, which is given inside
@@ -28,7 +29,7 @@ func (p sieve) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, 
 	if s.Hello.Greeting != nil {
 		s.Hello.Greeting = sieveWithout(s.Hello.Greeting)
 	}
-	f := &sieveSplice{}
+	f := &sieveSplice{hideAuth: s.HideAuth}
 	f.noop, f.command, f.reply = "NOOP", f.asks, f.answers
 	toBackend, toClient = f.filters()
 	said := f.up.line
@@ -53,16 +54,17 @@ func (p sieve) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, 
 // sieveWithout is a list of capabilities without STARTTLS.
 func sieveWithout(list []byte) (out []byte) {
 	for line := range bytes.Lines(list) {
-		if !sieveIsTLS(line) {
+		if !sieveIs(line, "STARTTLS") {
 			out = append(out, line...)
 		}
 	}
 	return out
 }
 
-func sieveIsTLS(line []byte) bool {
+// sieveIs reports whether a line of that list is about the capability.
+func sieveIs(line []byte, capability string) bool {
 	name, _, _ := strings.Cut(strings.TrimPrefix(string(line), `"`), `"`)
-	return strings.EqualFold(name, "STARTTLS") && line[0] == '"'
+	return strings.EqualFold(name, capability) && line[0] == '"'
 }
 
 func (f *sieveSplice) asks(line string) (exchange, string) {
@@ -74,6 +76,9 @@ func (f *sieveSplice) asks(line string) (exchange, string) {
 	case "CAPABILITY":
 		return exchange{kind: sieveCaps}, line
 	case "AUTHENTICATE":
+		if f.hideAuth {
+			return refuse(`NO (ENCRYPT-NEEDED) "sign-in is for TLS: STARTTLS first"`), ""
+		}
 		return exchange{kind: sieveSASL}, line
 	}
 	return exchange{}, line
@@ -90,8 +95,10 @@ func (f *sieveSplice) answers(x *exchange, line []byte) ([]byte, bool, error) {
 	switch word = strings.ToUpper(word); {
 	case !more && (word == "OK" || word == "NO" || word == "BYE"):
 		x.code = 1
-	case !more && x.kind == sieveCaps && sieveIsTLS(line):
+	case !more && x.kind == sieveCaps && sieveIs(line, "STARTTLS"):
 		return nil, false, nil
+	case !more && x.kind == sieveCaps && f.hideAuth && sieveIs(line, "SASL"):
+		return []byte("\"SASL\" \"\"\r\n"), false, nil // RFC 5804, section 1.7
 	case !more && x.kind == sieveSASL && x.code == 0:
 		f.challenge(x)
 	}

@@ -10,19 +10,19 @@ import (
 // required (section 4): give its server Offer.Mode Optional.
 var SMTP = register(smtp{info: starttls.Info{
 	Name: "smtp", Aliases: []string{"esmtp", "mx"}, Port: 25, ImplicitTLS: 465, Title: "SMTP, mail between servers",
-	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, Role: starttls.Relay, MX: true, Greeting: "220 ready ESMTP\r\n",
+	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, HidesAuth: true, Role: starttls.Relay, MX: true, Greeting: "220 ready ESMTP\r\n",
 }})
 
 // Submission is SMTP as mail clients speak it, RFC 6409.
 var Submission = register(smtp{info: starttls.Info{
 	Name: "submission", Aliases: []string{"msa"}, Port: 587, ImplicitTLS: 465, SRV: "submission", SRVImplicit: "submissions", Title: "SMTP, mail from its author",
-	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, Greeting: "220 ready ESMTP\r\n",
+	Reference: "RFC 3207", ServerFirst: true, HelloInTLS: true, HidesAuth: true, Greeting: "220 ready ESMTP\r\n",
 }})
 
 // LMTP is local delivery, RFC 2033.
 var LMTP = register(smtp{lmtp: true, info: starttls.Info{
 	Name: "lmtp", Port: 24, Title: "LMTP, mail into mailboxes",
-	Reference: "RFC 2033, RFC 3207", ServerFirst: true, HelloInTLS: true, Greeting: "220 ready LMTP\r\n",
+	Reference: "RFC 2033, RFC 3207", ServerFirst: true, HelloInTLS: true, HidesAuth: true, Greeting: "220 ready LMTP\r\n",
 }})
 
 type smtp struct {

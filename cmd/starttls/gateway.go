@@ -82,6 +82,7 @@ func (g *gatewayFlags) flags(c *cobra.Command) {
 	f.StringVar(&g.l.Protocol, "protocol", "", "`NAME` of the protocol, as \"starttls protocols\" lists it")
 	f.StringVar(&g.l.Clear, "clear", "", "in mode guard, sessions that go on in clear: refuse (default), or log and pass")
 	f.StringVar(&g.l.TLS, "tls", "", "required (default), or optional: sessions in clear pass too")
+	f.StringVar(&g.l.SignIn, "sign-in", "", "with --tls optional, where clients may sign in: tls (default) or anywhere")
 	f.StringVar(&g.l.Accept, "accept", "", "starttls (default), implicit, or both where the client speaks first")
 	f.StringVar(&g.l.ServerName, "server-name", "", "greet clients as `HOST` (default: this machine's name)")
 	f.StringVar(&g.cert.Cert, "cert", "", "`FILE` with the certificate and its chain (PEM)")
