@@ -362,7 +362,9 @@ func FuzzSplice(f *testing.F) {
 				continue
 			}
 			run := func(size int) (string, bool) {
-				up, down, err := splicer.Splice(goneSplice())
+				sp := goneSplice()
+				sp.HideAuth = cut&1 == 1
+				up, down, err := splicer.Splice(sp)
 				if err != nil {
 					return "", false // it would talk
 				}

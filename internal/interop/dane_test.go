@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"example.org/starttls"
+	"example.org/starttls/gateway"
 	"example.org/starttls/internal/testdns"
 	"example.org/starttls/policy"
 	"example.org/starttls/policy/dane"
@@ -209,4 +210,34 @@ func TestDANEAgreesWithPosttlsFinger(t *testing.T) {
 func leafAt(t *testing.T, addr string) *x509.Certificate {
 	t.Helper()
 	return tlsState(t, addr, serverName).PeerCertificates[0]
+}
+
+// The gateway, in mode originate, towards the same Postfix by Unbound's word: a
+// server that its records stand for, though no authority does, and no other.
+func TestGatewayByDANE(t *testing.T) {
+	t.Parallel()
+	p := sharedPostfix(t)
+	right := dane.NewRecord(dane.DANEEE, dane.SPKI, dane.SHA256, leafAt(t, p.SelfSigned)).String()
+	other := "3 1 1 " + strings.Repeat("ab", 32)
+	port := portOf(p.SelfSigned)
+	owner := func(host string) string { return "_" + port + "._tcp." + host + "." }
+	signed := testdns.Zone{Origin: domain, State: testdns.Signed, Broken: []string{owner("bogus." + domain)}}
+	for host, record := range map[string]string{"right": right, "other": other, "bogus": right} {
+		signed.Text += host + " A 127.0.0.1\n_" + port + "._tcp." + host + " TLSA " + record + "\n"
+	}
+	signed.Text += "none A 127.0.0.1\n"
+	u := startUnbound(t, signed, testdns.Zone{Origin: "unsigned.test", Text: "right A 127.0.0.1\n_" + port + "._tcp.right TLSA " + right})
+	for host, want := range map[string]string{
+		"right." + domain: `"backend_level":"dane"`, "other." + domain: "is not one that the TLSA records", "bogus." + domain: "DNSSEC validation failed",
+		"none." + domain: "there is no TLSA record", "right.unsigned.test": "is not signed",
+	} {
+		g := startGate(t, gateway.Listener{Mode: "originate", Protocol: "smtp", Backend: gateway.Backend{Address: host + ":" + port, Verify: "dane", Resolver: u.DNS}})
+		said, err := runClient(t, "", nil, "swaks", "--server", "127.0.0.1", "-p", g.port(), "--from", "a@example.test", "--to", mailUser)
+		if ok := strings.Contains(said, "Ok: queued"); ok != (err == nil) || ok != (host == "right."+domain) || !ok && !strings.Contains(said, "421 4.3.2") {
+			t.Errorf("%s: %v\n%s", host, err, said)
+		}
+		if g.Shutdown(); !strings.Contains(g.log.String(), want) {
+			t.Errorf("%s: the log does not say %q:\n%s", host, want, g.log)
+		}
+	}
 }
