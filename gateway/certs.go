@@ -26,9 +26,13 @@ type certStore struct {
 
 // certSet finds a certificate by name.
 type certSet struct {
-	all    []*tls.Certificate // the first is the default
-	byName map[string][]*tls.Certificate
-	files  map[string]time.Time // what they were read from, and how old that was
+	all     []*tls.Certificate // the first is the default
+	byName  map[string][]*tls.Certificate
+	files   map[string]time.Time           // what they were read from, and when that was changed; zero: it was not there
+	staples map[*tls.Certificate]time.Time // when what is stapled goes out of date
+	later   bool                           // there are more to come
+	before  map[string][]byte              // what was stapled until now, by certificate
+	log     *slog.Logger
 }
 
 func newCertStore(sources []Certificate, log *slog.Logger) (*certStore, error) {
@@ -38,7 +42,12 @@ func newCertStore(sources []Certificate, log *slog.Logger) (*certStore, error) {
 
 // reload reads all files again. On an error what was in use stays.
 func (s *certStore) reload() error {
-	set := &certSet{byName: map[string][]*tls.Certificate{}, files: map[string]time.Time{}}
+	set := &certSet{byName: map[string][]*tls.Certificate{}, files: map[string]time.Time{}, staples: map[*tls.Certificate]time.Time{}, before: map[string][]byte{}, log: s.log}
+	if old := s.now.Load(); old != nil {
+		for _, c := range old.all {
+			set.before[string(c.Certificate[0])] = c.OCSPStaple
+		}
+	}
 	for _, src := range s.sources {
 		if src.Directory == "" {
 			if err := set.load(src); err != nil {
@@ -57,7 +66,7 @@ func (s *certStore) reload() error {
 			}
 		}
 	}
-	if len(set.all) == 0 {
+	if len(set.all) == 0 && !set.later {
 		return errors.New("no certificate")
 	}
 	for _, list := range set.byName {
@@ -107,16 +116,25 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (set *certSet) note(file string) {
+// note remembers how a file was when it was read.
+func (set *certSet) note(file string) { set.files[file] = modTime(file) }
+
+// modTime is when a file was changed; zero if it is not there.
+func modTime(file string) (t time.Time) {
 	if i, err := os.Stat(file); err == nil {
-		set.files[file] = i.ModTime()
+		t = i.ModTime()
 	}
+	return t
 }
 
 func (set *certSet) load(c Certificate) error {
 	key := or(c.Key, c.Cert)
 	set.note(c.Cert)
 	set.note(key)
+	if c.later && set.files[c.Cert].IsZero() {
+		set.later = true
+		return nil
+	}
 	cert, err := tls.LoadX509KeyPair(c.Cert, key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Cert, err)
@@ -141,6 +159,8 @@ func (set *certSet) load(c Certificate) error {
 	return nil
 }
 
+var errNotIssued = errors.New("no certificate has been issued yet")
+
 // get chooses by SNI: the name itself, then a wildcard for it, then the default
 // (RFC 8461, section 7.1, has an unknown name answered too). Of several the
 // first that the client can use is taken.
@@ -153,6 +173,9 @@ func (s *certStore) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			list = set.byName["*."+parent]
 		}
 	}
+	if len(set.all) == 0 {
+		return nil, errNotIssued
+	}
 	if list == nil {
 		first := set.all[0]
 		list = set.all[:1]
@@ -162,10 +185,20 @@ func (s *certStore) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	for _, c := range list {
 		if hello.SupportsCertificate(c) == nil {
-			return c, nil
+			return set.fresh(c), nil
 		}
 	}
-	return list[0], nil
+	return set.fresh(list[0]), nil
+}
+
+// fresh is c without a response that has gone out of date since it was read.
+func (set *certSet) fresh(c *tls.Certificate) *tls.Certificate {
+	if until := set.staples[c]; until.IsZero() || time.Now().Before(until) {
+		return c
+	}
+	bare := *c
+	bare.OCSPStaple = nil
+	return &bare
 }
 
 // fetches reports whether responses to staple are asked for from authorities.
@@ -176,16 +209,20 @@ func (s *certStore) fetches() bool {
 // changed reports whether any file is not as it was when it was read.
 func (s *certStore) changed() bool {
 	for f, when := range s.now.Load().files {
-		if i, err := os.Stat(f); err != nil || !i.ModTime().Equal(when) {
+		if !modTime(f).Equal(when) {
 			return true
 		}
 	}
 	return false
 }
 
-// check warns of certificates that end soon.
+// check warns of certificates that end soon, and of responses that have ended.
 func (s *certStore) check(within time.Duration) {
-	for _, c := range s.now.Load().all {
+	set := s.now.Load()
+	for _, c := range set.all {
+		if set.fresh(c) != c {
+			s.log.Warn("a stapled response is out of date, and is sent no more", "names", c.Leaf.DNSNames, "since", set.staples[c].UTC().Format(time.RFC3339))
+		}
 		if left := time.Until(c.Leaf.NotAfter); left < within {
 			s.log.Warn("a certificate ends soon", "names", c.Leaf.DNSNames, "not_after", c.Leaf.NotAfter.UTC().Format(time.RFC3339))
 		}

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -16,8 +15,6 @@ import (
 
 	"example.org/starttls"
 	"example.org/starttls/protocol"
-
-	"golang.org/x/crypto/ocsp"
 )
 
 // issueRSA makes a certificate of an RSA key.
@@ -146,31 +143,6 @@ func TestCertificateReplaced(t *testing.T) {
 	}
 	if _, err := kept.Probe(t.Context()); err != nil {
 		t.Errorf("a session was dropped: %v", err)
-	}
-}
-
-func TestOCSPStaple(t *testing.T) {
-	ca := newPKI(t)
-	signer := ca.ca.Self()
-	response := func(status int, next time.Duration) string {
-		der, err := ocsp.CreateResponse(ca.ca.Certificate, ca.ca.Certificate, ocsp.Response{Status: status, SerialNumber: ca.pair.Leaf.SerialNumber,
-			ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(next)}, signer.PrivateKey.(crypto.Signer))
-		must(t, err)
-		file := filepath.Join(t.TempDir(), "response.ocsp")
-		must(t, os.WriteFile(file, der, 0o600))
-		return file
-	}
-	good := response(ocsp.Good, time.Hour)
-	_, addr := imapGate(t, Listener{Certificates: []Certificate{{Cert: ca.cert, Key: ca.key, OCSP: good}}})
-	want, _ := os.ReadFile(good)
-	if got := shown(t, addr, &tls.Config{}).OCSPResponse; string(got) != string(want) {
-		t.Errorf("the staple is %d bytes, want %d", len(got), len(want))
-	}
-	for name, file := range map[string]string{"revoked": response(ocsp.Revoked, time.Hour), "out of date": response(ocsp.Good, -time.Minute)} {
-		_, err := newCertStore([]Certificate{{Cert: ca.cert, Key: ca.key, OCSP: file}}, quiet)
-		if err == nil {
-			t.Errorf("%s: taken", name)
-		}
 	}
 }
 

@@ -13,6 +13,7 @@ type Config struct {
 	Drain        time.Duration `toml:"drain"`       // how long sessions may go on after SIGTERM (30s)
 	ExpiryWarn   time.Duration `toml:"expiry_warn"` // before which a certificate's end is warned of (336h)
 	Certificates []Certificate `toml:"certificate"` // for all listeners that have none of their own
+	ACME         ACME          `toml:"acme"`        // certificates that the gateway gets itself, for the same listeners
 	Listeners    []Listener    `toml:"listener"`
 }
 
@@ -22,6 +23,21 @@ type Certificate struct {
 	Key       string `toml:"key"`       // PEM file; "": in Cert
 	OCSP      string `toml:"ocsp"`      // file of a response to staple (DER); "fetch": from the authority; "": none
 	Directory string `toml:"directory"` // folder with NAME.pem, or NAME.crt and NAME.key, or NAME/fullchain.pem and NAME/privkey.pem
+
+	later bool // the file may not be there yet
+}
+
+// ACME has certificates issued and renewed (RFC 8555), one for each name.
+type ACME struct {
+	Names     []string `toml:"names"`     // none: no ACME
+	Directory string   `toml:"directory"` // the authority's URL; "": Let's Encrypt's
+	CA        string   `toml:"ca"`        // PEM file of the authorities that vouch for that URL's server; "": the system's
+	Email     string   `toml:"email"`     // of the account; "": none
+	Agree     bool     `toml:"agree"`     // to the authority's terms, which must be said
+	HTTP      string   `toml:"http"`      // where HTTP-01 is answered (RFC 8555, section 8.3); port 80 must lead there
+	TLSALPN   string   `toml:"tls_alpn"`  // where TLS-ALPN-01 is answered (RFC 8737); port 443 must lead there
+	Storage   string   `toml:"storage"`   // folder of the account, keys and certificates ("/var/lib/starttls-gateway")
+	NewKeys   bool     `toml:"new_keys"`  // another key at each renewal, which TLSA records 3 1 1 do not survive
 }
 
 // Listener is a service: where clients come, and where they are led.

@@ -32,6 +32,7 @@ type Gateway struct {
 	mu       sync.Mutex
 	cfg      Config
 	services []*service
+	issuer   *authority         // nil: all certificates are files
 	sockets  map[string]*socket // by address
 	given    map[string]net.Listener
 	counts   map[string]*counter // by listener's name
@@ -61,8 +62,12 @@ func services(cfg Config, log *slog.Logger) (out []*service, err error) {
 		return nil, errors.New("no listener")
 	}
 	names, addrs := map[string]bool{}, map[string]bool{}
+	if _, err := newAuthority(cfg.ACME); err != nil {
+		return nil, err
+	}
+	common := append(slices.Clone(cfg.Certificates), cfg.ACME.certificates()...)
 	for i, l := range cfg.Listeners {
-		s, err := newService(l, cfg.Certificates, log)
+		s, err := newService(l, common, log)
 		if err != nil {
 			return nil, fmt.Errorf("listener %d (%s): %w", i+1, or(l.Name, l.Protocol), err)
 		}
@@ -105,6 +110,10 @@ func (g *Gateway) Start() error {
 // apply opens what is new, closes what is gone, and lets new connections find
 // the new services. The caller holds mu.
 func (g *Gateway) apply(services []*service) error {
+	issuer, err := newAuthority(g.cfg.ACME)
+	if err != nil {
+		return err
+	}
 	opened, err := g.open(services)
 	if err == nil {
 		var status *statusServer
@@ -140,6 +149,11 @@ func (g *Gateway) apply(services []*service) error {
 	}
 	g.services = services
 	g.metrics.certificates(services)
+	if !g.issuer.equal(issuer) {
+		g.issuer.stop()
+		g.issuer = issuer
+		issuer.start(g.log, g.issued)
+	}
 	return nil
 }
 
@@ -209,48 +223,6 @@ func (g *Gateway) Sockets() map[string]net.Listener {
 	return out
 }
 
-// certsEvery is how often certificates are looked at.
-const certsEvery = 10 * time.Second
-
-// Watch sees to certificates until ctx ends: it reads again those whose files
-// have changed, and warns of those that end soon. A file that is not in order
-// changes nothing.
-func (g *Gateway) Watch(ctx context.Context) {
-	t := time.NewTicker(certsEvery)
-	defer t.Stop()
-	for round := 0; ; round++ {
-		g.mu.Lock()
-		services, warn := slices.Clone(g.services), or(g.cfg.ExpiryWarn, 14*24*time.Hour)
-		g.mu.Unlock()
-		for _, s := range services {
-			s.watchCerts(round, warn)
-		}
-		g.metrics.certificates(services)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (s *service) watchCerts(round int, warn time.Duration) {
-	const hourly, daily = int(time.Hour / certsEvery), int(24 * time.Hour / certsEvery)
-	if s.certs == nil {
-		return
-	}
-	if s.certs.changed() || s.certs.fetches() && round%hourly == hourly-1 {
-		if err := s.certs.reload(); err != nil {
-			s.log.Error("certificates stay as they were", "err", err)
-		} else {
-			s.log.Info("certificates read again")
-		}
-	}
-	if round%daily == 0 {
-		s.certs.check(warn)
-	}
-}
-
 // Shutdown closes the sockets and waits for the sessions to end, for as long as
 // the configuration's Drain; then it ends them. It returns how many those were.
 func (g *Gateway) Shutdown() (cut int) {
@@ -260,6 +232,8 @@ func (g *Gateway) Shutdown() (cut int) {
 		k.Close()
 		delete(g.sockets, addr)
 	}
+	g.issuer.stop()
+	g.issuer = nil
 	drain, status := or(g.cfg.Drain, 30*time.Second), g.status
 	g.mu.Unlock()
 	ended := make(chan struct{})

@@ -19,8 +19,9 @@ const (
 )
 
 // staple puts a response about cert into it, from a file or from its authority.
-// An authority that can not be reached is no reason not to serve the
-// certificate: there is no staple then.
+// A file with a response that may not be sent is an error. What an authority
+// says, or does not, is no reason not to serve the certificate: there is no
+// staple then.
 func (set *certSet) staple(cert *tls.Certificate, from string) error {
 	if from == "" {
 		return nil
@@ -29,30 +30,43 @@ func (set *certSet) staple(cert *tls.Certificate, from string) error {
 	if err != nil {
 		return err
 	}
-	var der []byte
-	if from == "fetch" {
-		if len(cert.Leaf.OCSPServer) == 0 {
-			return nil
-		}
-		if der, err = fetchOCSP(cert.Leaf, issuer); err != nil {
-			return nil
-		}
-	} else {
+	if from != "fetch" {
 		set.note(from)
-		if der, err = os.ReadFile(from); err != nil {
+		der, err := os.ReadFile(from)
+		if err != nil {
 			return err
 		}
+		return set.stapleResponse(cert, issuer, der)
 	}
+	if len(cert.Leaf.OCSPServer) == 0 {
+		return nil
+	}
+	der, err := fetchOCSP(cert.Leaf, issuer)
+	if err != nil {
+		der = set.before[string(cert.Certificate[0])] // which may be good for long
+	}
+	if err = or(err, set.stapleResponse(cert, issuer, der)); err != nil {
+		set.log.Warn("no new response to staple", "names", cert.Leaf.DNSNames, "authority", cert.Leaf.OCSPServer[0], "err", err)
+	}
+	return nil
+}
+
+// stapleResponse puts a response into cert, if it may be sent now.
+func (set *certSet) stapleResponse(cert *tls.Certificate, issuer *x509.Certificate, der []byte) error {
 	r, err := ocsp.ParseResponseForCert(der, cert.Leaf, issuer)
+	now := time.Now()
 	switch {
 	case err != nil:
 		return err
 	case r.Status != ocsp.Good:
 		return errors.New("the response does not say that the certificate is good")
-	case !r.NextUpdate.IsZero() && time.Now().After(r.NextUpdate):
+	case now.Before(r.ThisUpdate):
+		return errors.New("the response is not good before " + r.ThisUpdate.UTC().Format(time.RFC3339))
+	case !r.NextUpdate.IsZero() && !now.Before(r.NextUpdate):
 		return errors.New("the response is out of date since " + r.NextUpdate.UTC().Format(time.RFC3339))
 	}
 	cert.OCSPStaple = der
+	set.staples[cert] = r.NextUpdate
 	return nil
 }
 
@@ -74,5 +88,8 @@ func fetchOCSP(leaf, issuer *x509.Certificate) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return nil, errors.New(r.Status)
+	}
 	return io.ReadAll(io.LimitReader(r.Body, ocspMost))
 }

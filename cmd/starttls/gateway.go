@@ -45,6 +45,7 @@ has the rest.`,
 			if err != nil {
 				return err
 			}
+			slog.SetDefault(log) // for what libraries say by package log
 			gw, err := gateway.New(cfg, log)
 			if err != nil {
 				return usagef("docs/gateway.toml shows every key", "%s: %v", g.source(), err)
