@@ -3,13 +3,14 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME   ?= 2s
 
 .DEFAULT_GOAL = help
-.PHONY: help test quick peers lint fuzz bench docs man clients compare install
+.PHONY: help test quick peers lint fuzz bench docs man deb clients compare install
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 test: peers lint ## everything CI runs: real peers, lint, tests with the race detector, a short fuzz
 	STARTTLS_PEERS=required go test -race -timeout 15m ./...
+	packaging/test.sh
 	scripts/fuzz.sh $(FUZZTIME)
 
 quick: ## the tests without real peers, as often as you like
@@ -43,6 +44,9 @@ compare: ## measure what other tools say to the demo's hostile servers, for docs
 man: ## write the man pages into bin/man
 	mkdir -p bin/man
 	go test ./cmd/starttls -run TestManPages -count=1 -man "$(CURDIR)/bin/man"
+
+deb: ## build the Debian package of the command and the gateway's unit, into bin/
+	packaging/build.sh
 
 # Without cgo it is one static file, which starts sooner.
 install: ## build and install the starttls command
