@@ -11,7 +11,12 @@ func (s *Server) serve(w dns.ResponseWriter, q *dns.Msg) {
 	if len(q.Question) != 1 {
 		return
 	}
+	if s.asked != nil {
+		s.asked(dns.CanonicalName(q.Question[0].Name))
+	}
+	s.mu.RLock()
 	reply := s.answer(q)
+	s.mu.RUnlock()
 	if reply == nil {
 		return
 	}

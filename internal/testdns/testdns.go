@@ -1,4 +1,4 @@
-// Package testdns serves small zones on loopback, for tests: either as a
+// Package testdns serves small zones on loopback, for tests and the lab: either as a
 // validating resolver would answer, with the outcome of validation given, or as
 // the authoritative server of a zone that it signs with a key of its own, for a
 // real resolver to validate.
@@ -41,12 +41,18 @@ type Server struct {
 	Addr string
 
 	udp, tcp *dns.Server
+	asked    func(name string)
+	mu       sync.RWMutex
 	zones    map[string]*zone // by origin
 }
 
-// New starts a server of the zones.
-func New(zones ...Zone) (*Server, error) {
-	s := &Server{zones: map[string]*zone{}}
+// New starts a server of the zones, at a free port of 127.0.0.1.
+func New(zones ...Zone) (*Server, error) { return At("127.0.0.1:0", nil, zones...) }
+
+// At starts a server of the zones at addr, where port 0 means a free one. asked,
+// if not nil, is told of each name that is asked for.
+func At(addr string, asked func(name string), zones ...Zone) (*Server, error) {
+	s := &Server{asked: asked, zones: map[string]*zone{}}
 	for _, z := range zones {
 		parsed, err := parse(z)
 		if err != nil {
@@ -54,7 +60,7 @@ func New(zones ...Zone) (*Server, error) {
 		}
 		s.zones[parsed.origin] = parsed
 	}
-	packets, listener, err := listen()
+	packets, listener, err := listen(addr)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +76,9 @@ func New(zones ...Zone) (*Server, error) {
 }
 
 // listen takes the same port for UDP and TCP.
-func listen() (packets net.PacketConn, listener net.Listener, err error) {
+func listen(addr string) (packets net.PacketConn, listener net.Listener, err error) {
 	for range 100 {
-		if packets, err = net.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+		if packets, err = net.ListenPacket("udp", addr); err != nil {
 			return nil, nil, err
 		}
 		if listener, err = net.Listen("tcp", packets.LocalAddr().String()); err == nil {
@@ -87,6 +93,32 @@ func listen() (packets net.PacketConn, listener net.Listener, err error) {
 func (s *Server) Close() {
 	s.udp.Shutdown()
 	s.tcp.Shutdown()
+}
+
+// Set puts records in the place of those of a type that a name has, or takes
+// them away where text, in the form of a zone's, has none. The name is in one of
+// the server's zones.
+func (s *Server) Set(name string, rrtype uint16, text string) error {
+	var rrset []dns.RR
+	records := dns.NewZoneParser(strings.NewReader(text+"\n"), dns.Fqdn(name), "")
+	for rr, ok := records.Next(); ok; rr, ok = records.Next() {
+		rrset = append(rrset, rr)
+	}
+	if err := records.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name = dns.CanonicalName(name)
+	z := s.zone(name)
+	delete(z.rrsets[name], rrtype)
+	if len(z.rrsets[name]) == 0 {
+		delete(z.rrsets, name)
+	}
+	for _, rr := range rrset {
+		z.add(rr)
+	}
+	return nil
 }
 
 // Anchor is the DS record of a signed zone, a resolver's trust anchor, with
