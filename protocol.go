@@ -246,6 +246,10 @@ type Leak struct {
 	Mechanism string // of a sign-in
 	User      string
 	Secret    []byte // of a sign-in; never log it
+
+	// Said is what gave it away, from sessions that have it: the argument of
+	// SMTP's MAIL, or the message.
+	Said []byte
 }
 
 // Tell calls s, if it is not nil.

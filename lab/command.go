@@ -36,8 +36,13 @@ func (c *Command) Run(ctx context.Context, call Call) Ended {
 	if c.err != nil {
 		return Ended{How: c.err.Error()}
 	}
-	name := fmt.Sprintf("%s-%s.log", call.Protocol.Info().Name, call.Case)
-	log, err := os.OpenFile(filepath.Join(c.Dir, name), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return c.Exec(ctx, call.Protocol.Info().Name+"-"+call.Case, call.Case, call.filler(c.ca))
+}
+
+// Exec runs the program once, its words filled in by fill, and knowing the case
+// id by its environment. What it prints goes to the file name.log in Dir.
+func (c *Command) Exec(ctx context.Context, name, id string, fill *strings.Replacer) Ended {
+	log, err := os.OpenFile(filepath.Join(c.Dir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return Ended{How: err.Error()}
 	}
@@ -48,10 +53,13 @@ func (c *Command) Run(ctx context.Context, call Call) Ended {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	argv := call.fill(c.Argv, c.ca)
+	argv := make([]string, len(c.Argv))
+	for i, a := range c.Argv {
+		argv[i] = fill.Replace(a)
+	}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = append(os.Environ(), "STARTTLS_LAB_CASE="+call.Case)
+	cmd.Env = append(os.Environ(), "STARTTLS_LAB_CASE="+id)
 	endWhole(cmd)
 	err = cmd.Run()
 	how := "exit 0"
@@ -76,13 +84,8 @@ func (c *Command) Check() error {
 	return err
 }
 
-// fill puts what is so in a case into the words of a command.
-func (c Call) fill(argv []string, ca string) []string {
-	r := strings.NewReplacer("{host}", c.Host, "{port}", c.Port, "{addr}", c.Addr, "{user}", c.User, "{password}", c.Password,
+// filler puts what is so in a case into the words of a command.
+func (c Call) filler(ca string) *strings.Replacer {
+	return strings.NewReplacer("{host}", c.Host, "{port}", c.Port, "{addr}", c.Addr, "{user}", c.User, "{password}", c.Password,
 		"{ca}", ca, "{protocol}", c.Protocol.Info().Name, "{case}", c.Case)
-	out := make([]string, len(argv))
-	for i, a := range argv {
-		out[i] = r.Replace(a)
-	}
-	return out
 }

@@ -50,7 +50,7 @@ func (s *smtpSession) command(name, arg string) error {
 		return s.auth(arg)
 	case "MAIL":
 		s.mail, s.recipients = true, 0
-		s.sink.Tell(starttls.Leak{What: "metadata"})
+		s.sink.Tell(starttls.Leak{What: "metadata", Said: []byte(arg)})
 		return s.w.WriteLine("250 2.1.0 OK")
 	case "RCPT":
 		if !s.mail {
@@ -113,6 +113,7 @@ func (s *smtpSession) data() error {
 	if err := s.w.WriteLine("354 End with a dot on a line of its own"); err != nil {
 		return err
 	}
+	var message []byte
 	for {
 		line, err := s.w.ReadLine()
 		if err != nil {
@@ -121,8 +122,9 @@ func (s *smtpSession) data() error {
 		if line == "." {
 			break
 		}
+		message = append(message, strings.TrimPrefix(line, ".")+"\r\n"...)
 	}
-	s.sink.Tell(starttls.Leak{What: "content"})
+	s.sink.Tell(starttls.Leak{What: "content", Said: message})
 	answers := 1
 	if s.lmtp {
 		answers = s.recipients
