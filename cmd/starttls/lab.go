@@ -10,6 +10,7 @@ import (
 
 	"example.org/starttls"
 	"example.org/starttls/lab"
+	"example.org/starttls/lab/mta"
 	"example.org/starttls/protocol"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,9 @@ gave away. It prints and saves the root of a throw-away authority for clients to
 trust; another one, which some cases use, it gives to nobody.
 
 "lab run" starts the client itself, once for each case, and prints a table; "lab
-mitm" stands between a client and a real server; "lab list" says what each case
-does and what it stands for. How the score is told stands under "lab run".
+mitm" stands between a client and a real server; "lab mta" judges mail servers as
+senders; "lab list" says what each case does and what it stands for. How the score
+is told stands under "lab run".
 
 With --rotate there is one port for each protocol: by order, each connection
 meets the next case; by user, who signs in as CASE or lab-CASE meets that case
@@ -44,7 +46,7 @@ It listens at loopback. For another address, say --i-own-this-network.`,
 	s.format = "text"
 	s.flags(c)
 	c.Flags().StringVar(&s.rotate, "rotate", "port", "how a client comes to its `CASE`: port, order, user or sni")
-	c.AddCommand(newLabRun(a), newLabList(a), newLabMitm(a))
+	c.AddCommand(newLabRun(a), newLabList(a), newLabMitm(a), newLabMTA(a))
 	return c
 }
 
@@ -108,6 +110,11 @@ func newLabList(a *app) *cobra.Command {
 					continue
 				}
 				fmt.Fprintf(t, "%s\tThe server %s.\t%s\n", x.ID, x.Does, cmp.Or(strings.Join(x.References, ", "), "-"))
+			}
+			if slices.ContainsFunc(protocols, func(p starttls.Protocol) bool { return p.Info().Name == mta.Protocol.Info().Name }) {
+				for _, x := range mta.Catalogue() {
+					fmt.Fprintf(t, "%s\tThe domain %s.\t%s\n", x.ID, x.Does, cmp.Or(strings.Join(x.References, ", "), "-"))
+				}
 			}
 			return t.Flush()
 		},

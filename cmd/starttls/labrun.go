@@ -87,14 +87,21 @@ func (r labRun) options() (o lab.Options, err error) {
 	if o.Expect = lab.Expect(r.expect); o.Expect != lab.Required && o.Expect != lab.Opportunistic {
 		return o, usagef("required or opportunistic", "--expect %q is not known", r.expect)
 	}
-	if r.format != "text" && !slices.Contains(render.Formats, r.format) {
-		return o, usagef("text, "+strings.Join(render.Formats, ", "), "--format %q is not known", r.format)
+	if err := r.checkFormat(); err != nil {
+		return o, err
 	}
 	if err := mayListen(r.listen, r.own); err != nil {
 		return o, err
 	}
 	o.Cases, o.Host, o.Listen, o.Parallel = r.cases, r.host, r.listen, r.parallel
 	return o, nil
+}
+
+func (r labRun) checkFormat() error {
+	if r.format != "text" && !slices.Contains(render.Formats, r.format) {
+		return usagef("text, "+strings.Join(render.Formats, ", "), "--format %q is not known", r.format)
+	}
+	return nil
 }
 
 func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
@@ -130,6 +137,11 @@ func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
 	if err != nil {
 		rep.Error = err.Error()
 	}
+	return a.labReport(r, rep)
+}
+
+// labReport prints the report; its exit code is the command's.
+func (a *app) labReport(r labRun, rep lab.Report) error {
 	if err := a.labPrint(r, rep); err != nil {
 		return err
 	}

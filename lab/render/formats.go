@@ -10,6 +10,7 @@ import (
 	"example.org/starttls"
 	"example.org/starttls/internal/report"
 	"example.org/starttls/lab"
+	"example.org/starttls/lab/mta"
 )
 
 // Formats are those that Report takes.
@@ -47,13 +48,23 @@ func cases(r lab.Report) (rules []report.Rule, out []report.Case) {
 		}
 		out = append(out, report.Case{Subject: x.Protocol, Rule: x.Case, Outcome: outcomes[x.Verdict], Severity: severity,
 			Title: x.Title, Detail: starttls.Escape(x.Detail), Evidence: x.Evidence})
-		if c, err := lab.Lookup(x.Case); err == nil && !seen[x.Case] {
+		if r, ok := rule(x.Case); ok && !seen[x.Case] {
 			seen[x.Case] = true
-			rules = append(rules, report.Rule{ID: c.ID, Title: c.Title, Why: "The server " + c.Does + ".", Severity: "high",
-				Fix: "Have the client insist on TLS with a verified certificate, believe nothing that was said in clear, and close where it can not."})
+			rules = append(rules, r)
 		}
 	}
 	return rules, out
+}
+
+// rule is a case as one.
+func rule(id string) (report.Rule, bool) {
+	if c, err := lab.Lookup(id); err == nil {
+		return report.Rule{ID: c.ID, Title: c.Title, Why: "The server " + c.Does + ".", Severity: "high",
+			Fix: "Have the client insist on TLS with a verified certificate, believe nothing that was said in clear, and close where it can not."}, true
+	}
+	c, err := mta.Lookup(id)
+	return report.Rule{ID: c.ID, Title: c.Title, Why: "The domain " + c.Does + ".", Severity: "high",
+		Fix: "Have the sender hold mail back where a policy of the domain is not met, and nowhere else."}, err == nil
 }
 
 // page is read when it is first needed: every command would wait for it at its

@@ -1,0 +1,122 @@
+package mta
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/starttls/lab"
+)
+
+// open starts the lab at addresses that no other test is likely to use.
+func open(t *testing.T, cases ...Case) *Lab {
+	t.Helper()
+	first := netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(250)), byte(rand.IntN(250)), 1})
+	l, err := Open(t.Context(), Options{Cases: cases, First: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+func run(t *testing.T, l *Lab, client Client) map[string]lab.Result {
+	t.Helper()
+	rep, err := l.Run(t.Context(), RunOptions{Parallel: 32, Wait: 200 * time.Millisecond}, client, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]lab.Result{}
+	for _, r := range rep.Results {
+		out[r.Case] = r
+	}
+	return out
+}
+
+func describe(r lab.Result) string {
+	return r.Case + ": " + string(r.Verdict) + " " + string(r.Score) + ": " + r.Detail + "; " + r.Client + "\n" + strings.Join(r.Evidence, "\n")
+}
+
+// A sender made of our own packages gives nothing away, gets everything where it
+// should, and reports.
+func TestCarefulIsClean(t *testing.T) {
+	t.Parallel()
+	l := open(t)
+	for _, r := range run(t, l, newCareful(l).run) {
+		if r.Verdict != lab.OK || r.Score != lab.Closed {
+			t.Error(describe(r))
+		}
+	}
+}
+
+// A sender that obeys no policy is caught where the message must not go, and one
+// that sends nothing where it must.
+func TestCarelessIsCaught(t *testing.T) {
+	t.Parallel()
+	sends, sendsNot := open(t), open(t)
+	anything, nothing := run(t, sends, careless), run(t, sendsNot, timid)
+	for _, c := range Catalogue() {
+		last := c.stages[len(c.stages)-1].hosts
+		a, n := anything[c.ID], nothing[c.ID]
+		score := lab.SecretTLS
+		if last[0].hide {
+			score = lab.Secrets
+		}
+		switch {
+		case c.ID == HonestID:
+			if a.Verdict != lab.OK {
+				t.Error(describe(a))
+			}
+		case last[0].refuse || c.Mail != "":
+			if a.Verdict != lab.Vulnerable || a.Score != score {
+				t.Error(describe(a))
+			}
+		case c.ID == "sts-endless":
+			if a.Verdict != lab.Warn {
+				t.Error(describe(a))
+			}
+		}
+		if c.ID != HonestID && c.must && n.Verdict != lab.Warn {
+			t.Error(describe(n))
+		}
+	}
+}
+
+// What a sender that never comes proves is nothing.
+func TestNobodyCame(t *testing.T) {
+	t.Parallel()
+	cases, err := Matching([]string{"dane-mi*", "tlsrpt-mail"})
+	if err != nil || len(cases) != 3 {
+		t.Fatal(cases, err)
+	}
+	for _, r := range run(t, open(t, cases...), func(context.Context, Call) lab.Ended { return lab.Ended{How: "nothing"} }) {
+		if r.Verdict != lab.Inconclusive {
+			t.Error(describe(r))
+		}
+	}
+	if _, err := Matching([]string{"nosuch-*"}); err == nil {
+		t.Error("a pattern that stands for nothing is taken")
+	}
+}
+
+// No case twice, each with its words.
+func TestCatalogue(t *testing.T) {
+	var seen []string
+	for _, c := range Catalogue() {
+		if slices.Contains(seen, c.ID) || c.Title == "" || !strings.HasPrefix(c.Does, "has ") || strings.HasSuffix(c.Does, ".") {
+			t.Errorf("%s: twice, or without words", c.ID)
+		}
+		seen = append(seen, c.ID)
+		if _, err := lab.Lookup(c.ID); err == nil {
+			t.Errorf("%s: the lab has such a case", c.ID)
+		}
+		open := slices.ContainsFunc(c.stages[len(c.stages)-1].hosts, func(h host) bool { return !h.refuse })
+		if open != c.must {
+			t.Errorf("%s: it is not said whether the message must get there", c.ID)
+		}
+	}
+}
