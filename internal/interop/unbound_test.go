@@ -27,12 +27,26 @@ type unbound struct {
 
 func startUnbound(t testing.TB, zones ...testdns.Zone) *unbound {
 	t.Helper()
+	served, err := testdns.New(zones...)
+	check(t, err)
+	t.Cleanup(served.Close)
+	conf := fmt.Sprintf("server:\n  trust-anchor: %q\n  local-zone: \"test.\" nodefault\n  do-not-query-localhost: no\n", served.Anchor("example.test"))
+	addr := strings.Replace(served.Addr, ":", "@", 1)
+	for _, z := range zones {
+		conf += fmt.Sprintf("stub-zone:\n  name: %s.\n  stub-addr: %s\n", z.Origin, addr)
+	}
+	u := runUnbound(t, conf, served.Addr)
+	u.Zones = served
+	return u
+}
+
+// runUnbound starts it with further lines of configuration. For all names that
+// those do not lead elsewhere it asks the name server at rest, which refuses:
+// no question leaves the machine.
+func runUnbound(t testing.TB, more, rest string) *unbound {
+	t.Helper()
 	const program = "/usr/sbin/unbound"
 	u := &unbound{server: newServer(t, "unbound", program), DNS: freeAddr(t), IP: freeLoopback(t)}
-	var err error
-	u.Zones, err = testdns.New(zones...)
-	check(t, err)
-	t.Cleanup(u.Zones.Close)
 	conf := fmt.Sprintf(`server:
   directory: %q
   chroot: ""
@@ -42,20 +56,15 @@ func startUnbound(t testing.TB, zones ...testdns.Zone) *unbound {
   interface: 127.0.0.1@%s
   interface: %s@53
   access-control: 127.0.0.0/8 allow
-  do-not-query-localhost: no
   module-config: "validator iterator"
-  trust-anchor: %q
-  local-zone: "test." nodefault
   ede: yes
   val-log-level: 2
 remote-control:
   control-enable: no
-`, u.Dir, portOf(u.DNS), u.IP, u.Zones.Anchor("example.test"))
-	addr := strings.Replace(u.Zones.Addr, ":", "@", 1)
-	for _, z := range zones {
-		conf += fmt.Sprintf("stub-zone:\n  name: %s.\n  stub-addr: %s\n", z.Origin, addr)
-	}
-	conf += "forward-zone:\n  name: .\n  forward-addr: " + addr + "\n" // refuses the rest; no question leaves the machine
+forward-zone:
+  name: .
+  forward-addr: %s
+%s`, u.Dir, portOf(u.DNS), u.IP, strings.Replace(rest, ":", "@", 1), more)
 	u.run(t, "root", []string{u.DNS, net.JoinHostPort(u.IP, "53")}, program, "-d", "-c", u.write(t, "unbound.conf", conf, 0o644))
 	return u
 }

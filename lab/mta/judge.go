@@ -97,6 +97,8 @@ func (s *site) judge() lab.Result {
 		r.Verdict, r.Detail = s.judgeReports(seen.reports)
 	case s.must:
 		r.Detail = "the message came, inside TLS"
+	case len(seen.sessions) == 0:
+		r.Detail = "nothing was given away; it did not connect"
 	default:
 		r.Detail = "nothing was given away"
 	}

@@ -1,0 +1,141 @@
+package interop
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"example.org/starttls/lab"
+	"example.org/starttls/lab/mta"
+)
+
+// Real mail servers as senders, in the cases of lab/mta. They find the domains by
+// Unbound, which validates the lab's zone by its trust anchor:
+//
+//	sender --+-- DNS --> Unbound -- DNS --> lab
+//	         +-- SMTP ------------------> lab
+
+// openMTA starts the lab, and Unbound in front of its zones.
+func openMTA(t *testing.T, o mta.Options) (*mta.Lab, *unbound) {
+	t.Helper()
+	o.First = netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(250)), byte(rand.IntN(250)), 1})
+	l, err := mta.Open(t.Context(), o)
+	check(t, err)
+	t.Cleanup(l.Close)
+	return l, runUnbound(t, l.Unbound(), l.DNS)
+}
+
+// meets has a sender meet the cases, and compares what it was not ok in with
+// what is known of it. The cases that it can not be told of are left out.
+func meets(t *testing.T, l *mta.Lab, client mta.Client, known map[string]string) {
+	t.Helper()
+	skip := func(c mta.Case) string {
+		if c.Mail+c.Header != "" {
+			return "it does not know " + c.Mail + c.Header
+		}
+		return ""
+	}
+	rep, err := l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, client, nil)
+	check(t, err)
+	for _, r := range rep.Results {
+		got, want := fmt.Sprintf("%s %s", r.Verdict, r.Score), cmp.Or(known[r.Case], "ok 0")
+		if r.Verdict != lab.Skipped && got != want {
+			t.Errorf("%s: %s, want %s: %s; %s\n%s", r.Case, got, want, r.Detail, r.Client, strings.Join(r.Evidence, "\n"))
+		}
+	}
+}
+
+// resolvConf writes what has a program ask Unbound, and returns the words that
+// start one so, in a mount namespace of its own.
+func (s *server) resolvConf(t *testing.T, u *unbound) []string {
+	t.Helper()
+	file := s.write(t, "resolv.conf", "nameserver "+u.IP+"\noptions trust-ad timeout:3 attempts:4\n", 0o644)
+	past := time.Now().Add(-time.Minute) // else Postfix waits to see whether the file is still being written
+	check(t, os.Chtimes(file, past, past))
+	return []string{"/usr/bin/unshare", "-m", "/bin/sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
+}
+
+// startPostfixSender starts a Postfix that receives nothing, and sends by the
+// security level.
+func startPostfixSender(t *testing.T, l *mta.Lab, u *unbound, level string) *postfix {
+	t.Helper()
+	const program = "/usr/sbin/postfix"
+	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtp", "/usr/bin/unshare")}
+	root := p.write(t, "root.pem", string(l.RootPEM), 0o644)
+	p.write(t, "main.cf", fmt.Sprintf(`compatibility_level = 3.6
+queue_directory = %[1]s/queue
+data_directory = %[1]s/data
+maillog_file = %[1]s/postfix.log
+maillog_file_prefixes = %[1]s
+myhostname = %[2]s
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+dnssec_probe =
+smtp_dns_support_level = dnssec
+smtp_tls_security_level = %[3]s
+smtp_tls_CAfile = %[4]s
+smtp_tcp_port = %[5]d
+notify_classes =
+`, p.Dir, serverName, level, root, l.Port), 0o644)
+	p.write(t, "master.cf", postfixInner, 0o644)
+	check(t, os.Mkdir(filepath.Join(p.Dir, "queue"), 0o755))
+	check(t, os.Mkdir(filepath.Join(p.Dir, "data"), 0o700))
+	id := credential(t, "postfix")
+	check(t, os.Chown(filepath.Join(p.Dir, "data"), int(id.Uid), int(id.Gid)))
+	p.run(t, "root", nil, append(p.resolvConf(t, u), program, "-c", p.Dir, "start-fg")...)
+	p.await(t, "start", func() bool { return strings.Contains(p.logs(), "daemon started") })
+	t.Cleanup(func() { p.endMaster(t) })
+	return p
+}
+
+// send hands Postfix one message, from nobody, so that no bounce is sent, and
+// waits until it has been delivered or put off.
+func (p *postfix) send(t *testing.T) mta.Client {
+	return func(ctx context.Context, c mta.Call) lab.Ended {
+		said, err := runClient(t, "Subject: test\n\nA test.\n", []string{"MAIL_CONFIG=" + p.Dir}, "/usr/sbin/sendmail", "-f", "", c.To)
+		if err != nil {
+			return lab.Ended{How: err.Error() + ": " + said}
+		}
+		return lab.Ended{How: p.fate(ctx, c)}
+	}
+}
+
+// fate waits for what the log says of the last message to a recipient.
+func (p *postfix) fate(ctx context.Context, c mta.Call) string {
+	for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		text, _ := os.ReadFile(filepath.Join(p.Dir, "postfix.log"))
+		_, said, _ := strings.Cut(string(text), "to=<"+c.To+">")
+		for range c.Run {
+			_, said, _ = strings.Cut(said, "to=<"+c.To+">")
+		}
+		if _, status, ok := strings.Cut(said, "status="); ok {
+			return firstLine(status)
+		}
+	}
+	return "nothing is heard of it"
+}
+
+// withoutSTS is what becomes of a sender that does not know MTA-STS.
+var withoutSTS = map[string]string{
+	"sts-strip": "vulnerable 3", "sts-untrusted": "vulnerable 3t", "sts-name": "vulnerable 3t", "sts-expired": "vulnerable 3t", "sts-mx": "vulnerable 3t",
+	"sts-wildcard-deep": "vulnerable 3t", "sts-next-mx": "vulnerable 3t", "sts-new-id": "vulnerable 3t", "sts-cached": "vulnerable 3t", "sts-cached-forged": "vulnerable 3t",
+	"tlsrpt-mail": "info 0", "tlsrpt-https": "info 0",
+}
+
+// Postfix holds every case of DANE. It has no MTA-STS of its own, and its reports
+// are another program's.
+func TestPostfixAsSender(t *testing.T) {
+	t.Parallel()
+	l, u := openMTA(t, mta.Options{})
+	meets(t, l, startPostfixSender(t, l, u, "dane").send(t), withoutSTS)
+}
