@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -34,8 +35,12 @@ func openMTA(t *testing.T, o mta.Options) (*mta.Lab, *unbound) {
 
 // meets has a sender meet the cases, and compares what it was not ok in with
 // what is known of it. The cases that it can not be told of are left out.
-func meets(t *testing.T, l *mta.Lab, client mta.Client, known map[string]string) {
+func meets(t *testing.T, l *mta.Lab, client mta.Client, known ...map[string]string) {
 	t.Helper()
+	expected := map[string]string{}
+	for _, k := range known {
+		maps.Copy(expected, k)
+	}
 	skip := func(c mta.Case) string {
 		if c.Mail+c.Header != "" {
 			return "it does not know " + c.Mail + c.Header
@@ -45,7 +50,7 @@ func meets(t *testing.T, l *mta.Lab, client mta.Client, known map[string]string)
 	rep, err := l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, client, nil)
 	check(t, err)
 	for _, r := range rep.Results {
-		got, want := fmt.Sprintf("%s %s", r.Verdict, r.Score), cmp.Or(known[r.Case], "ok 0")
+		got, want := fmt.Sprintf("%s %s", r.Verdict, r.Score), cmp.Or(expected[r.Case], "ok 0")
 		if r.Verdict != lab.Skipped && got != want {
 			t.Errorf("%s: %s, want %s: %s; %s\n%s", r.Case, got, want, r.Detail, r.Client, strings.Join(r.Evidence, "\n"))
 		}
@@ -62,9 +67,9 @@ func (s *server) resolvConf(t *testing.T, u *unbound) []string {
 	return []string{"/usr/bin/unshare", "-m", "/bin/sh", "-c", `mount --bind "$0" /etc/resolv.conf && exec "$@"`, file}
 }
 
-// startPostfixSender starts a Postfix that receives nothing, and sends by the
-// security level.
-func startPostfixSender(t *testing.T, l *mta.Lab, u *unbound, level string) *postfix {
+// startPostfixSender starts a Postfix that receives nothing, and sends by DANE,
+// and by what more says.
+func startPostfixSender(t *testing.T, l *mta.Lab, u *unbound, more string) *postfix {
 	t.Helper()
 	const program = "/usr/sbin/postfix"
 	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtp", "/usr/bin/unshare")}
@@ -82,11 +87,12 @@ alias_maps =
 alias_database =
 dnssec_probe =
 smtp_dns_support_level = dnssec
-smtp_tls_security_level = %[3]s
+smtp_tls_security_level = dane
 smtp_tls_CAfile = %[4]s
 smtp_tcp_port = %[5]d
 notify_classes =
-`, p.Dir, serverName, level, root, l.Port), 0o644)
+%[3]s
+`, p.Dir, serverName, more, root, l.Port), 0o644)
 	p.write(t, "master.cf", postfixInner, 0o644)
 	check(t, os.Mkdir(filepath.Join(p.Dir, "queue"), 0o755))
 	check(t, os.Mkdir(filepath.Join(p.Dir, "data"), 0o700))
@@ -129,13 +135,88 @@ func (p *postfix) fate(ctx context.Context, c mta.Call) string {
 var withoutSTS = map[string]string{
 	"sts-strip": "vulnerable 3", "sts-untrusted": "vulnerable 3t", "sts-name": "vulnerable 3t", "sts-expired": "vulnerable 3t", "sts-mx": "vulnerable 3t",
 	"sts-wildcard-deep": "vulnerable 3t", "sts-next-mx": "vulnerable 3t", "sts-new-id": "vulnerable 3t", "sts-cached": "vulnerable 3t", "sts-cached-forged": "vulnerable 3t",
-	"tlsrpt-mail": "info 0", "tlsrpt-https": "info 0",
 }
+
+// withoutReports is what becomes of a sender that writes none.
+var withoutReports = map[string]string{"tlsrpt-mail": "info 0", "tlsrpt-https": "info 0"}
 
 // Postfix holds every case of DANE. It has no MTA-STS of its own, and its reports
 // are another program's.
 func TestPostfixAsSender(t *testing.T) {
 	t.Parallel()
 	l, u := openMTA(t, mta.Options{})
-	meets(t, l, startPostfixSender(t, l, u, "dane").send(t), withoutSTS)
+	meets(t, l, startPostfixSender(t, l, u, "").send(t), withoutSTS, withoutReports)
+}
+
+// startSTSResolver starts postfix-mta-sts-resolver, which tells Postfix what the
+// MTA-STS policy of a domain asks for, and returns where it does.
+func startSTSResolver(t *testing.T, l *mta.Lab, u *unbound) string {
+	t.Helper()
+	const program = "/usr/bin/mta-sts-daemon"
+	s, addr := newServer(t, "postfix-mta-sts-resolver", program, "/usr/bin/unshare"), freeAddr(t)
+	conf := s.write(t, "conf.yml", "host: 127.0.0.1\nport: "+portOf(addr)+"\ncache: {type: internal}\n", 0o644)
+	root := s.write(t, "root.pem", string(l.RootPEM), 0o644)
+	s.run(t, "root", []string{addr}, append(s.resolvConf(t, u), "/usr/bin/env", "SSL_CERT_FILE="+root, program, "--config", conf)...)
+	return addr
+}
+
+// With postfix-mta-sts-resolver Postfix holds MTA-STS instead of DANE where there
+// are both, has a wildcard stand for several labels, and goes by what it knows for
+// a minute before it asks for a new policy.
+func TestPostfixWithSTSAsSender(t *testing.T) {
+	t.Parallel()
+	l, u := openMTA(t, mta.Options{HTTPS: 443})
+	p := startPostfixSender(t, l, u, "smtp_tls_policy_maps = socketmap:inet:"+startSTSResolver(t, l, u)+":postfix")
+	meets(t, l, p.send(t), withoutReports, map[string]string{"dane-over-sts": "vulnerable 3t", "sts-wildcard-deep": "vulnerable 3t", "sts-new-id": "warn 3t"})
+}
+
+// eximSender writes Exim's configuration, by which it sends one message at a time
+// and keeps no queue.
+func eximSender(t *testing.T, l *mta.Lab, u *unbound) mta.Client {
+	t.Helper()
+	program := unpacked("exim4-daemon-light", "/usr/sbin/exim4")
+	e := &exim{server: newServer(t, "exim4", program, "/usr/bin/unshare")}
+	e.mkdir(t, "spool")
+	conf := e.write(t, "exim.conf", fmt.Sprintf(`exim_path = %[2]s
+exim_user = mail
+exim_group = mail
+keep_environment =
+spool_directory = %[1]s/spool
+log_file_path = %[1]s/%%s.log
+primary_hostname = %[3]s
+never_users =
+dns_dnssec_ok = 1
+begin routers
+all:
+  driver = dnslookup
+  transport = out
+  dnssec_request_domains = *
+  self = send
+begin transports
+out:
+  driver = smtp
+  port = %[4]d
+  allow_localhost
+  dnssec_request_domains = *
+  hosts_try_dane = *
+  tls_verify_certificates = %[5]s
+begin retry
+* * F,1h,10m
+`, e.Dir, program, serverName, l.Port, e.write(t, "root.pem", string(l.RootPEM), 0o644)), 0o644)
+	e.giveTo(t, "mail")
+	check(t, os.Chown(conf, 0, 0)) // it obeys only a configuration of root's
+	e.logOnFailure(t)
+	start := append(e.resolvConf(t, u), program, "-C", conf, "-odf", "-oi", "-f", "<>")
+	return func(_ context.Context, c mta.Call) lab.Ended {
+		said, err := runClient(t, "From: a@example.test\nSubject: test\n\nA test.\n", nil, start[0], append(start[1:len(start):len(start)], c.To)...)
+		return lab.Ended{How: fmt.Sprint(said, err)}
+	}
+}
+
+// Exim with GnuTLS looks at every digest there is, and takes no certificate for
+// the mail domain.
+func TestEximAsSender(t *testing.T) {
+	t.Parallel()
+	l, u := openMTA(t, mta.Options{})
+	meets(t, l, eximSender(t, l, u), withoutSTS, withoutReports, map[string]string{"dane-agility": "warn 3t", "dane-ta-domain": "warn 0"})
 }

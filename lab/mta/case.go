@@ -17,6 +17,7 @@ type Case struct {
 	Header string // a header field that it is to have, or ""
 
 	must     bool     // the message must get there; else it must not
+	should   bool     // the specification but recommends it: who does otherwise is warned
 	unsigned bool     // the domain is in the zone without signatures
 	stages   []stage  // each run of the sender meets the next, once the message got there in the one before
 	zone     string   // further records: $ is the domain, % the port, with the words of the first host's TLSA records

@@ -34,7 +34,9 @@ func (s *site) given(r *lab.Result, g session) (delivered bool) {
 	add := func(what string, score lab.Score) {
 		leak := lab.Leak{What: what, TLS: g.tls}
 		r.Leaks = append(r.Leaks, leak)
-		r.Verdict = lab.Vulnerable
+		if r.Verdict = lab.Vulnerable; s.should {
+			r.Verdict = lab.Warn
+		}
 		if slices.Index(ranks, score) > slices.Index(ranks, r.Score) {
 			r.Score, r.Detail = score, "gave away "+leak.String()
 			if g.tls && dropped {
@@ -58,7 +60,7 @@ func (s *site) judgeOne(g session) lab.Result {
 	r := s.result([]session{g})
 	delivered := s.given(&r, g)
 	switch {
-	case r.Verdict == lab.Vulnerable:
+	case len(r.Leaks) > 0:
 	case delivered:
 		r.Detail = "the message came, inside TLS"
 	case s.stages[g.stage].hosts[g.host].refuse:
@@ -84,7 +86,7 @@ func (s *site) judge() lab.Result {
 		r.Evidence = append(r.Evidence, shown(report, s.domain)...)
 	}
 	switch {
-	case r.Verdict == lab.Vulnerable:
+	case len(r.Leaks) > 0:
 	case !seen.asked && len(seen.sessions) == 0:
 		r.Verdict, r.Detail = lab.Inconclusive, "nobody asked for the domain"
 	case stage < len(s.stages)-1:

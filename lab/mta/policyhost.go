@@ -17,8 +17,8 @@ const policyPath = "/.well-known/mta-sts.txt"
 // endlessPolicy is how many bytes there are of a policy that does not end, and
 // tooMuch how many of them nobody should read.
 const (
-	endlessPolicy = 16 << 20
-	tooMuch       = 2 << 20 // more than what lies in buffers on the way
+	endlessPolicy = 24 << 20
+	tooMuch       = 16 << 20 // more than what lies in buffers on the way
 )
 
 // serveHTTPS serves by HTTPS at an address.
