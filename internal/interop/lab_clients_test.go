@@ -40,7 +40,14 @@ type labClient struct {
 	protocol      starttls.Protocol
 	expect        lab.Expect
 	command       string // what it was asked, for people
-	run           func(t *testing.T) lab.Client
+	run           func(t *testing.T) (lab.Report, error)
+}
+
+// inLab has a client meet every case of a protocol.
+func inLab(p starttls.Protocol, expect lab.Expect, client func(*testing.T) lab.Client) func(*testing.T) (lab.Report, error) {
+	return func(t *testing.T) (lab.Report, error) {
+		return lab.Run(t.Context(), lab.Options{Protocols: []starttls.Protocol{p}, Expect: expect, Parallel: 6}, client(t))
+	}
 }
 
 // TestLabClients measures how each client fares in each case. What others do is
@@ -49,14 +56,14 @@ func TestLabClients(t *testing.T) {
 	if *clientsPage == "" {
 		t.Skip("make clients runs it")
 	}
-	all := slices.DeleteFunc(slices.Concat(labPrograms(t), goClients()), func(c labClient) bool {
+	all := slices.DeleteFunc(slices.Concat(labPrograms(t), goClients(), labSenders()), func(c labClient) bool {
 		return *clientsOnly != "" && !slices.Contains(strings.Split(*clientsOnly, ","), c.name)
 	})
 	page := clientsTable{rows: make([]string, len(all)), details: make([]string, len(all))}
 	for i, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			rep, err := lab.Run(t.Context(), lab.Options{Protocols: []starttls.Protocol{c.protocol}, Expect: c.expect, Parallel: 6}, c.run(t))
+			rep, err := c.run(t)
 			check(t, err)
 			row := fmt.Sprintf("| %s | %s | `%s` | %s | %s |\n", c.name, strings.ReplaceAll(c.version, "|", ""), c.protocol.Info().Name, c.expect, rep.Summary())
 			check(t, page.add(i, row, labDetails(c, rep)))
@@ -138,10 +145,10 @@ func labPrograms(t *testing.T) (out []labClient) {
 		}
 		path, err := filepath.Abs(file)
 		check(t, err)
-		out = append(out, labClient{strings.TrimSuffix(filepath.Base(file), ".sh"), version, p, lab.Expect(words[1]), last, func(t *testing.T) lab.Client {
+		out = append(out, labClient{strings.TrimSuffix(filepath.Base(file), ".sh"), version, p, lab.Expect(words[1]), last, inLab(p, lab.Expect(words[1]), func(t *testing.T) lab.Client {
 			c := &lab.Command{Argv: []string{"sh", path, "{host}", "{port}", "{user}", "{password}", "{ca}"}, Dir: shortDir(t), Timeout: 30 * time.Second}
 			return c.Run
-		}})
+		})})
 	}
 	return out
 }
@@ -158,7 +165,7 @@ func firstLine(s string) string {
 // goClients are libraries in Go, each asked to insist on TLS.
 func goClients() []labClient {
 	goClient := func(name, version string, p starttls.Protocol, command string, run func(ctx context.Context, c lab.Call, cfg *tls.Config) error) labClient {
-		return labClient{name, version, p, lab.Required, command, func(*testing.T) lab.Client {
+		return labClient{name, version, p, lab.Required, command, inLab(p, lab.Required, func(*testing.T) lab.Client {
 			return func(ctx context.Context, c lab.Call) lab.Ended {
 				ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 				defer cancel()
@@ -167,7 +174,7 @@ func goClients() []labClient {
 				}
 				return lab.Ended{How: "nil"}
 			}
-		}}
+		})}
 	}
 	return []labClient{
 		goClient("net/smtp", goVersion(), protocol.Submission, "smtp.Dial, StartTLS, PlainAuth, Mail", func(_ context.Context, c lab.Call, cfg *tls.Config) error {

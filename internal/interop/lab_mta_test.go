@@ -33,28 +33,89 @@ func openMTA(t *testing.T, o mta.Options) (*mta.Lab, *unbound) {
 	return l, runUnbound(t, l.Unbound(), l.DNS)
 }
 
-// meets has a sender meet the cases, and compares what it was not ok in with
-// what is known of it. The cases that it can not be told of are left out.
-func meets(t *testing.T, l *mta.Lab, client mta.Client, known ...map[string]string) {
-	t.Helper()
-	expected := map[string]string{}
-	for _, k := range known {
-		maps.Copy(expected, k)
+// mtaSender is a mail server that the cases are shown to.
+type mtaSender struct {
+	peer, command string // as labClient has them
+	version       []string
+	https         int // port of the policy hosts, where it asks them
+	start         func(t *testing.T, l *mta.Lab, u *unbound) mta.Client
+	known         map[string]string // what it is not ok in: verdict and score
+}
+
+var mtaSenders = []mtaSender{
+	// Postfix holds every case of DANE. It has no MTA-STS, and its reports are
+	// another program's.
+	{"Postfix with DANE", "smtp_tls_security_level = dane, smtp_dns_support_level = dnssec", postfixVersion, 0, postfixByDANE,
+		merged(withoutSTS, withoutReports)},
+
+	// With postfix-mta-sts-resolver it holds MTA-STS instead of DANE where there are
+	// both, has a wildcard stand for several labels, and goes by what it knows for
+	// a minute before it asks for a new policy.
+	{"Postfix with DANE and postfix-mta-sts-resolver", "the same, smtp_tls_policy_maps = socketmap:inet:...:postfix", postfixVersion, 443, postfixWithSTS,
+		merged(withoutReports, map[string]string{"dane-over-sts": "vulnerable 3t", "sts-wildcard-deep": "vulnerable 3t", "sts-new-id": "warn 3t"})},
+
+	// Exim with GnuTLS goes by every digest there is, and takes no certificate for
+	// the mail domain.
+	{"Exim with DANE", "hosts_try_dane = *, dnssec_request_domains = *", []string{unpacked("exim4-daemon-light", "/usr/sbin/exim4"), "-C", "/dev/null", "-bV"}, 0, eximSender,
+		merged(withoutSTS, withoutReports, map[string]string{"dane-agility": "warn 3t", "dane-ta-domain": "warn 0"})},
+}
+
+var (
+	postfixVersion = []string{"postconf", "-d", "mail_version"}
+
+	// withoutSTS is what becomes of a sender that does not know MTA-STS, and
+	// withoutReports of one that writes none.
+	withoutSTS = map[string]string{
+		"sts-strip": "vulnerable 3", "sts-untrusted": "vulnerable 3t", "sts-name": "vulnerable 3t", "sts-expired": "vulnerable 3t", "sts-mx": "vulnerable 3t",
+		"sts-wildcard-deep": "vulnerable 3t", "sts-next-mx": "vulnerable 3t", "sts-new-id": "warn 3t", "sts-cached": "vulnerable 3t", "sts-cached-forged": "vulnerable 3t",
 	}
+	withoutReports = map[string]string{"tlsrpt-mail": "info 0", "tlsrpt-https": "info 0"}
+)
+
+func merged(all ...map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range all {
+		maps.Copy(out, m)
+	}
+	return out
+}
+
+// run has the sender meet the cases. Those that it can not be told of are left
+// out.
+func (s mtaSender) run(t *testing.T) (lab.Report, error) {
+	l, u := openMTA(t, mta.Options{HTTPS: s.https})
 	skip := func(c mta.Case) string {
 		if c.Mail+c.Header != "" {
 			return "it does not know " + c.Mail + c.Header
 		}
 		return ""
 	}
-	rep, err := l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, client, nil)
-	check(t, err)
-	for _, r := range rep.Results {
-		got, want := fmt.Sprintf("%s %s", r.Verdict, r.Score), cmp.Or(expected[r.Case], "ok 0")
-		if r.Verdict != lab.Skipped && got != want {
-			t.Errorf("%s: %s, want %s: %s; %s\n%s", r.Case, got, want, r.Detail, r.Client, strings.Join(r.Evidence, "\n"))
-		}
+	return l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, s.start(t, l, u), nil)
+}
+
+// What is known of real senders is what they do.
+func TestSenders(t *testing.T) {
+	for _, s := range mtaSenders {
+		t.Run(s.peer, func(t *testing.T) {
+			t.Parallel()
+			rep, err := s.run(t)
+			check(t, err)
+			for _, r := range rep.Results {
+				got, want := fmt.Sprintf("%s %s", r.Verdict, r.Score), cmp.Or(s.known[r.Case], "ok 0")
+				if r.Verdict != lab.Skipped && got != want {
+					t.Errorf("%s: %s, want %s: %s; %s\n%s", r.Case, got, want, r.Detail, r.Client, strings.Join(r.Evidence, "\n"))
+				}
+			}
+		})
 	}
+}
+
+// labSenders are the rows of the senders in docs/clients.md.
+func labSenders() (out []labClient) {
+	for _, s := range mtaSenders {
+		out = append(out, labClient{s.peer, firstLine(commandOutput(s.version...)), mta.Protocol, lab.Required, s.command, s.run})
+	}
+	return out
 }
 
 // resolvConf writes what has a program ask Unbound, and returns the words that
@@ -131,21 +192,14 @@ func (p *postfix) fate(ctx context.Context, c mta.Call) string {
 	return "nothing is heard of it"
 }
 
-// withoutSTS is what becomes of a sender that does not know MTA-STS.
-var withoutSTS = map[string]string{
-	"sts-strip": "vulnerable 3", "sts-untrusted": "vulnerable 3t", "sts-name": "vulnerable 3t", "sts-expired": "vulnerable 3t", "sts-mx": "vulnerable 3t",
-	"sts-wildcard-deep": "vulnerable 3t", "sts-next-mx": "vulnerable 3t", "sts-new-id": "vulnerable 3t", "sts-cached": "vulnerable 3t", "sts-cached-forged": "vulnerable 3t",
+// postfixByDANE starts a Postfix that knows DANE alone.
+func postfixByDANE(t *testing.T, l *mta.Lab, u *unbound) mta.Client {
+	return startPostfixSender(t, l, u, "").send(t)
 }
 
-// withoutReports is what becomes of a sender that writes none.
-var withoutReports = map[string]string{"tlsrpt-mail": "info 0", "tlsrpt-https": "info 0"}
-
-// Postfix holds every case of DANE. It has no MTA-STS of its own, and its reports
-// are another program's.
-func TestPostfixAsSender(t *testing.T) {
-	t.Parallel()
-	l, u := openMTA(t, mta.Options{})
-	meets(t, l, startPostfixSender(t, l, u, "").send(t), withoutSTS, withoutReports)
+// postfixWithSTS starts one that asks postfix-mta-sts-resolver too.
+func postfixWithSTS(t *testing.T, l *mta.Lab, u *unbound) mta.Client {
+	return startPostfixSender(t, l, u, "smtp_tls_policy_maps = socketmap:inet:"+startSTSResolver(t, l, u)+":postfix").send(t)
 }
 
 // startSTSResolver starts postfix-mta-sts-resolver, which tells Postfix what the
@@ -158,16 +212,6 @@ func startSTSResolver(t *testing.T, l *mta.Lab, u *unbound) string {
 	root := s.write(t, "root.pem", string(l.RootPEM), 0o644)
 	s.run(t, "root", []string{addr}, append(s.resolvConf(t, u), "/usr/bin/env", "SSL_CERT_FILE="+root, program, "--config", conf)...)
 	return addr
-}
-
-// With postfix-mta-sts-resolver Postfix holds MTA-STS instead of DANE where there
-// are both, has a wildcard stand for several labels, and goes by what it knows for
-// a minute before it asks for a new policy.
-func TestPostfixWithSTSAsSender(t *testing.T) {
-	t.Parallel()
-	l, u := openMTA(t, mta.Options{HTTPS: 443})
-	p := startPostfixSender(t, l, u, "smtp_tls_policy_maps = socketmap:inet:"+startSTSResolver(t, l, u)+":postfix")
-	meets(t, l, p.send(t), withoutReports, map[string]string{"dane-over-sts": "vulnerable 3t", "sts-wildcard-deep": "vulnerable 3t", "sts-new-id": "warn 3t"})
 }
 
 // eximSender writes Exim's configuration, by which it sends one message at a time
@@ -211,12 +255,4 @@ begin retry
 		said, err := runClient(t, "From: a@example.test\nSubject: test\n\nA test.\n", nil, start[0], append(start[1:len(start):len(start)], c.To)...)
 		return lab.Ended{How: fmt.Sprint(said, err)}
 	}
-}
-
-// Exim with GnuTLS looks at every digest there is, and takes no certificate for
-// the mail domain.
-func TestEximAsSender(t *testing.T) {
-	t.Parallel()
-	l, u := openMTA(t, mta.Options{})
-	meets(t, l, eximSender(t, l, u), withoutSTS, withoutReports, map[string]string{"dane-agility": "warn 3t", "dane-ta-domain": "warn 0"})
 }
