@@ -149,6 +149,8 @@ func mtaFailed(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		hint = "add --port 2525 --https 8443, and tell the sender (starttls help lab mta)"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "here not all of 127.0.0.0/8 is loopback: give the addresses to it first"
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = "add --listen with other addresses, as in --listen 127.26.0.1, or another --port"
 	}

@@ -41,6 +41,7 @@ type host struct {
 	tlsa   []string    // its TLSA records, filled in by words
 	hide   bool        // it offers no TLS
 	caps   []string    // what it lists besides
+	asked  bool        // the certificate is for those who ask for the server's name (SNI); others get one for another
 	refuse bool        // the message must not get there
 }
 

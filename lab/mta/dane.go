@@ -33,6 +33,8 @@ var daneCases = []Case{
 		must: true, stages: at(host{cert: expired, tlsa: []string{"3 1 1 {spki}"}})},
 	{Case: words("dane-ee-name", "the right key, for another name", "has a TLSA record 3 1 1 of its server's key, whose certificate is for another name, which does not count", rfc7672+" section 3.1.1"),
 		must: true, stages: at(host{cert: otherName, tlsa: []string{"3 1 1 {spki}"}})},
+	{Case: words("dane-sni", "the right key, for who asks for it", "has a TLSA record 3 1 1 of the key that its server uses with those who name it in the handshake, and another key for others", rfc7672+" section 8.1"),
+		must: true, stages: at(host{cert: stranger, asked: true, tlsa: []string{"3 1 1 {spki}"}})},
 
 	{Case: words("dane-ta", "the authority that TLSA names", "has a TLSA record 2 0 1 of the authority that its server's certificate is of", rfc7672+" section 3.1.2"),
 		must: true, stages: at(host{cert: stranger, tlsa: []string{"2 0 1 {ca}"}})},

@@ -34,10 +34,11 @@ const (
 type mailServer struct {
 	name    string
 	cert    *tls.Certificate
-	hide    bool         // TLS
-	caps    []string     // listed inside TLS; in clear if TLS is hidden
-	active  func()       // called now and then while a sender speaks
-	message func([]byte) // called with each message; may be nil
+	other   *tls.Certificate // for those who do not ask for its name; nil: cert
+	hide    bool             // TLS
+	caps    []string         // listed inside TLS; in clear if TLS is hidden
+	active  func()           // called now and then while a sender speaks
+	message func([]byte)     // called with each message; may be nil
 }
 
 func (s *site) acceptMail(l net.Listener, host int) {
@@ -55,7 +56,11 @@ func (s *site) receive(nc net.Conn, host int) {
 	got, h, m := session{host: host, stage: n}, st.hosts[host], s.hosts[host]
 	active := func() { s.event(func() {}) }
 	active()
-	got.serve(s.lab.ctx, nc, mailServer{name: m.name, cert: m.certs[n], hide: h.hide, caps: h.caps, active: active})
+	server := mailServer{name: m.name, cert: m.certs[n], hide: h.hide, caps: h.caps, active: active}
+	if h.asked {
+		server.other = m.other
+	}
+	got.serve(s.lab.ctx, nc, server)
 	if got.messages > 0 {
 		s.advance()
 	}
@@ -67,7 +72,7 @@ func (s *site) receive(nc net.Conn, host int) {
 func (g *session) serve(ctx context.Context, nc net.Conn, m mailServer) {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	cfg := &starttls.Config{ServerName: m.name, TLS: &tls.Config{Certificates: []tls.Certificate{*m.cert}}, Offer: starttls.Offer{Mode: starttls.Optional}}
+	cfg := &starttls.Config{ServerName: m.name, TLS: &tls.Config{GetCertificate: m.certificate}, Offer: starttls.Offer{Mode: starttls.Optional}}
 	inside := starttls.Hello{Caps: m.caps}
 	if m.hide {
 		cfg.Offer.Mode, cfg.Hello = starttls.Hide, inside
@@ -99,6 +104,13 @@ func (g *session) serve(ctx context.Context, nc net.Conn, m mailServer) {
 		}
 	})
 	g.note(w.Transcript())
+}
+
+func (m mailServer) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if m.other != nil && !strings.EqualFold(hello.ServerName, m.name) {
+		return m.other, nil
+	}
+	return m.cert, nil
 }
 
 func (g *session) note(t starttls.Transcript) {

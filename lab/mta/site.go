@@ -39,6 +39,7 @@ type mx struct {
 	name  string
 	ip    string
 	certs []*tls.Certificate // in each stage
+	other *tls.Certificate   // for another name
 	words *strings.Replacer  // of its TLSA records
 }
 
@@ -70,6 +71,10 @@ func (s *site) open(next func() string) error {
 				return err
 			}
 			m.certs = append(m.certs, c)
+		}
+		var err error
+		if m.other, err = s.certify(otherName, ""); err != nil {
+			return err
 		}
 		m.words = s.lab.pki.tlsaWords(m.certs[0].Leaf)
 		s.hosts = append(s.hosts, m)

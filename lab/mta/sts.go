@@ -1,5 +1,7 @@
 package mta
 
+import "strings"
+
 // The policies of the cases: the first is met by the domain's server, the second
 // by none that it has.
 const (
@@ -36,6 +38,8 @@ var stsCases = []Case{
 		must: true, stages: withSTS("version: STSv1\nmode: testing\nmx: other.$\nmax_age: 86400\n", host{cert: stranger})},
 	{Case: words("sts-none", "the policy is taken back", "has an MTA-STS policy in mode none, and a certificate that nobody knows", rfc8461+" section 8.3"),
 		must: true, stages: withSTS("version: STSv1\nmode: none\nmax_age: 86400\n", host{cert: stranger})},
+	{Case: words("sts-sni", "the certificate is for who asks for it", "has an MTA-STS policy in mode enforce, and a server whose certificate meets it for those who name the server in the handshake", rfc8461+" section 7.1"),
+		must: true, stages: withSTS(enforce, host{asked: true})},
 	{Case: words("sts-new-id", "the policy has changed", "has an MTA-STS policy that its server meets, and after the first message another, with a new id, that it does not", rfc8461+" section 3.3"),
 		should: true, stages: []stage{
 			{hosts: []host{{}}, sts: sts{record: "1", policy: enforce}},
@@ -45,6 +49,11 @@ var stsCases = []Case{
 		stages: []stage{
 			{hosts: []host{{}}, sts: sts{record: "1", policy: enforce}},
 			{hosts: []host{{cert: stranger, refuse: true}}, sts: sts{page: page{down: true}}},
+		}},
+	{Case: words("sts-cached-expired", "the policy is over", "has an MTA-STS policy in mode enforce that is valid for no time, of which after the first message nothing is to be found, and then a certificate that nobody knows", rfc8461+" section 3.2"),
+		must: true, stages: []stage{
+			{hosts: []host{{}}, sts: sts{record: "1", policy: strings.Replace(enforce, "86400", "0", 1)}},
+			{hosts: []host{{cert: stranger}}, sts: sts{page: page{down: true}}},
 		}},
 	{Case: words("sts-cached-forged", "the policy is forged once it is known", "has an MTA-STS policy in mode enforce, and after the first message one in mode none at a host whose certificate nobody knows, and such a certificate itself", rfc8461+" section 3.3"),
 		stages: []stage{

@@ -138,7 +138,7 @@ func (l *Lab) asked(name string) {
 }
 
 // Anchor is the trust anchor of the signed zone: its DS record, as Unbound's
-// trust-anchor-file and delv take it.
+// trust-anchor-file takes it.
 func (l *Lab) Anchor() string { return l.dns.Anchor(SignedZone) }
 
 // Unbound is what a configuration of Unbound needs to find and to validate the
