@@ -189,18 +189,17 @@ func (a *app) labMTARun(ctx context.Context, m labMTA, l *mta.Lab, command *lab.
 	if m.quiet {
 		lines = io.Discard
 	}
-	told := func(r lab.Result) {
-		render.Line(lines, r, !m.noColor && colorful(lines))
-		if m.evidence && r.Verdict != lab.OK {
-			render.Evidence(lines, r)
-		}
-	}
 	ca := filepath.Join(m.dir, "root.pem")
 	client := func(ctx context.Context, c mta.Call) lab.Ended {
 		return command.Exec(ctx, c.ID, c.ID, c.Fill(ca))
 	}
-	o := mta.RunOptions{Parallel: m.parallel, Wait: m.wait, Skip: func(c mta.Case) string { return lacks(command.Argv, c) }}
-	rep, err := l.Run(ctx, o, client, told)
+	o := mta.RunOptions{Parallel: m.parallel, Wait: m.wait, Skip: func(c mta.Case) string { return lacks(command.Argv, c) }, OnResult: func(r lab.Result) {
+		render.Line(lines, r, !m.noColor && colorful(lines))
+		if m.evidence && r.Verdict != lab.OK {
+			render.Evidence(lines, r)
+		}
+	}}
+	rep, err := l.Run(ctx, o, client)
 	rep.Client = command.Argv
 	if err != nil {
 		rep.Error = err.Error()

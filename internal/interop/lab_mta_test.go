@@ -90,7 +90,7 @@ func (s mtaSender) run(t *testing.T) (lab.Report, error) {
 		}
 		return ""
 	}
-	return l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, s.start(t, l, u), nil)
+	return l.Run(t.Context(), mta.RunOptions{Parallel: 12, Wait: time.Second, Skip: skip}, s.start(t, l, u))
 }
 
 // What is known of real senders is what they do.

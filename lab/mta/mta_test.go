@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"example.org/starttls/lab"
+	"example.org/starttls/policy/dnssec"
 )
 
 // open starts the lab at addresses that no other test is likely to use.
-func open(t *testing.T, cases ...Case) *Lab {
+func open(t *testing.T, o Options) *Lab {
 	t.Helper()
-	first := netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(250)), byte(rand.IntN(250)), 1})
-	l, err := Open(t.Context(), Options{Cases: cases, First: first})
+	o.First = netip.AddrFrom4([4]byte{127, byte(1 + rand.IntN(250)), byte(rand.IntN(250)), 1})
+	l, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func open(t *testing.T, cases ...Case) *Lab {
 
 func run(t *testing.T, l *Lab, client Client) map[string]lab.Result {
 	t.Helper()
-	rep, err := l.Run(t.Context(), RunOptions{Parallel: 32, Wait: 200 * time.Millisecond}, client, nil)
+	rep, err := l.Run(t.Context(), RunOptions{Parallel: 32, Wait: 200 * time.Millisecond}, client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func describe(r lab.Result) string {
 // should, and reports.
 func TestCarefulIsClean(t *testing.T) {
 	t.Parallel()
-	l := open(t)
+	l := open(t, Options{})
 	for _, r := range run(t, l, newCareful(l).run) {
 		if r.Verdict != lab.OK || r.Score != lab.Closed {
 			t.Error(describe(r))
@@ -57,11 +58,14 @@ func TestCarefulIsClean(t *testing.T) {
 // that sends nothing where it must.
 func TestCarelessIsCaught(t *testing.T) {
 	t.Parallel()
-	sends, sendsNot := open(t), open(t)
+	sends, sendsNot := open(t, Options{}), open(t, Options{})
 	anything, nothing := run(t, sends, careless), run(t, sendsNot, timid)
 	for _, c := range Catalogue() {
 		last := c.stages[len(c.stages)-1].hosts
 		a, n := anything[c.ID], nothing[c.ID]
+		if told := strings.Join(a.Evidence, "\n"); strings.Contains(told, "secret") || !strings.Contains(told, "MAIL FROM:<a@example.test>") {
+			t.Errorf("the evidence has the message, or lacks the commands: %s", describe(a))
+		}
 		score, verdict := lab.SecretTLS, lab.Vulnerable
 		if c.should {
 			verdict = lab.Warn
@@ -89,6 +93,45 @@ func TestCarelessIsCaught(t *testing.T) {
 	}
 }
 
+// Who only serves is told of each connection, and of each report.
+func TestEachConnectionIsTold(t *testing.T) {
+	t.Parallel()
+	cases, err := Matching([]string{"dane-mismatch", "dane-match", "tlsrpt-https"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan lab.Result, 10)
+	l := open(t, Options{Cases: cases, OnResult: func(r lab.Result) { told <- r }})
+	careful := newCareful(l)
+	for _, c := range []struct {
+		id, want string
+		client   Client
+	}{
+		{"dane-match", "ok", careful.run},
+		{"dane-match", "warn", func(ctx context.Context, c Call) lab.Ended {
+			conn, err := dial(ctx, l, dnssec.At(l.DNS), "mx."+c.Domain, "mx."+c.Domain, true)
+			if err == nil {
+				conn.Close()
+			}
+			return ended(err)
+		}},
+		{"dane-mismatch", "ok", careful.run},
+		{"dane-mismatch", "vulnerable", careless},
+	} {
+		s := l.sites[slices.IndexFunc(l.sites, func(s *site) bool { return s.ID == c.id })]
+		how := c.client(t.Context(), Call{Case: s.Case, Domain: s.domain, To: "user@" + s.domain, Lab: l}).How
+		if r := <-told; r.Case != c.id || string(r.Verdict) != c.want {
+			t.Errorf("%s, want %s: %s", describe(r), c.want, how)
+		}
+	}
+	s := l.sites[len(l.sites)-1]
+	careful.run(t.Context(), Call{Case: s.Case, Domain: s.domain, To: "user@" + s.domain, Lab: l})
+	both := (<-told).Detail + (<-told).Detail // in either order
+	if !strings.Contains(both, "a report says that it failed: validation-failure") {
+		t.Error(both)
+	}
+}
+
 // What a sender that never comes proves is nothing.
 func TestNobodyCame(t *testing.T) {
 	t.Parallel()
@@ -96,7 +139,7 @@ func TestNobodyCame(t *testing.T) {
 	if err != nil || len(cases) != 3 {
 		t.Fatal(cases, err)
 	}
-	for _, r := range run(t, open(t, cases...), func(context.Context, Call) lab.Ended { return lab.Ended{How: "nothing"} }) {
+	for _, r := range run(t, open(t, Options{Cases: cases}), func(context.Context, Call) lab.Ended { return lab.Ended{How: "nothing"} }) {
 		if r.Verdict != lab.Inconclusive {
 			t.Error(describe(r))
 		}

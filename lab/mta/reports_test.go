@@ -54,7 +54,7 @@ func TestReportWithoutFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := open(t, cases...)
+	l := open(t, Options{Cases: cases})
 	r, err := tlsrpt.Read(strings.NewReader(reportText))
 	if err != nil {
 		t.Fatal(err)

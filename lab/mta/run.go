@@ -32,6 +32,8 @@ type RunOptions struct {
 
 	// Skip says why a case is not to be run; "" or nil: it is.
 	Skip func(Case) string
+
+	OnResult func(lab.Result) // told of each case as it ends, one at a time; may be nil
 }
 
 func (o RunOptions) withDefaults() RunOptions {
@@ -44,9 +46,8 @@ func (o RunOptions) withDefaults() RunOptions {
 	return o
 }
 
-// Run has a sender meet each case of the lab, and says how it fared. Options.OnResult is
-// told of connections as ever; told, if not nil, is told of each case as it ends.
-func (l *Lab) Run(ctx context.Context, o RunOptions, client Client, told func(lab.Result)) (lab.Report, error) {
+// Run has a sender meet each case of the lab, and says how it fared.
+func (l *Lab) Run(ctx context.Context, o RunOptions, client Client) (lab.Report, error) {
 	o = o.withDefaults()
 	rep := lab.Report{Schema: lab.Schema, Expect: lab.Required, Results: make([]lab.Result, len(l.sites))}
 	var all sync.WaitGroup
@@ -60,8 +61,8 @@ func (l *Lab) Run(ctx context.Context, o RunOptions, client Client, told func(la
 			mu.Lock()
 			defer mu.Unlock()
 			rep.Results[i] = r
-			if told != nil {
-				told(r)
+			if o.OnResult != nil {
+				o.OnResult(r)
 			}
 		})
 	}

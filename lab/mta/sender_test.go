@@ -26,7 +26,7 @@ import (
 )
 
 // message is what senders send.
-const message = "From: <a@example.test>\r\nSubject: test\r\n%s\r\nA test.\r\n.\r\n"
+const message = "From: <a@example.test>\r\nSubject: secret\r\n%s\r\nMAIL secret\r\nQUIT secret\r\n"
 
 func ended(err error) lab.Ended {
 	if err != nil {
