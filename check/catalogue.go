@@ -25,7 +25,7 @@ type entry struct {
 type by [3]Severity
 
 // catalogue is the one list of findings; docs/findings.md is printed from it.
-var catalogue = slices.Concat(upgradeFindings, injectionFindings, boundaryFindings, stateFindings, certificateFindings, tlsFindings, policyFindings)
+var catalogue = slices.Concat(upgradeFindings, injectionFindings, boundaryFindings, stateFindings, certificateFindings, tlsFindings, policyFindings, pathFindings)
 
 // Entry is what the catalogue says of a finding.
 type Entry struct {

@@ -153,10 +153,8 @@ func (r *run) progress(done, of int, doing string) {
 	}
 }
 
-// conclude draws the verdict from what was found.
+// conclude judges what was found.
 func (r *run) conclude() {
-	r.Connections = r.connector.connections()
-	r.Milliseconds.Total = milliseconds(time.Since(r.start))
 	r.reached()
 	r.StartTLS.Required = r.required()
 	if r.bearing != nil {
@@ -169,6 +167,13 @@ func (r *run) conclude() {
 	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {
 		r.add("level-too-low", fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level))
 	}
+	r.finish()
+}
+
+// finish draws the verdict from the findings.
+func (r *run) finish() {
+	r.Connections = r.connector.connections()
+	r.Milliseconds.Total = milliseconds(time.Since(r.start))
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), slices.Index(verdicts, a.Verdict)-slices.Index(verdicts, b.Verdict))
 	})

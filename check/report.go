@@ -38,6 +38,7 @@ type Result struct {
 	Milliseconds Times       `json:"milliseconds"`
 	Connections  int         `json:"connections"`          // made to the server in all
 	Changes      []Change    `json:"changes,omitempty"`    // only where compared with a saved result
+	Path         []Passage   `json:"path,omitempty"`       // only of a path to a reflector
 	Via          string      `json:"via,omitempty"`        // how the target was found for a domain: "MX 10"
 	Transcript   []string    `json:"transcript,omitempty"` // only when asked for
 }

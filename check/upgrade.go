@@ -133,16 +133,21 @@ func clearSecrets(mechanisms []string) bool {
 // negotiated takes down the handshake's result and judges the certificate.
 func (r *run) negotiated(s tls.ConnectionState) {
 	r.Outcome, r.StartTLS.Accepted = Upgraded, true
-	r.TLS = TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), ALPN: s.NegotiatedProtocol}
-	if s.CurveID != 0 {
-		r.TLS.Group = s.CurveID.String()
-	}
+	r.TLS = describeTLS(s)
 	r.certificate(s.PeerCertificates, r.options.Name)
 	r.served, r.version = s.PeerCertificates, s.Version
 	r.staple(s)
 	if r.Certificate.Verified && r.options.Roots == nil && !signedTimestamps(s.PeerCertificates[0]) && len(s.SignedCertificateTimestamps) == 0 {
 		r.add("cert-not-logged", "")
 	}
+}
+
+func describeTLS(s tls.ConnectionState) TLS {
+	t := TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), ALPN: s.NegotiatedProtocol}
+	if s.CurveID != 0 {
+		t.Group = s.CurveID.String()
+	}
+	return t
 }
 
 // inside asks again inside TLS, and reports whether the session lives.

@@ -144,6 +144,10 @@ func (p printer) result(r check.Result) {
 
 func headline(r check.Result) string {
 	switch {
+	case r.Path != nil && r.Verdict == "ok":
+		return "the path changes nothing"
+	case r.Path != nil && r.Error == nil:
+		return "the path changes what is said: " + string(r.Outcome)
 	case r.Outcome == check.Upgraded && r.Level == "verify":
 		return fmt.Sprintf("%s, verified", r.TLS.Version)
 	case r.Outcome == check.Upgraded:
@@ -186,6 +190,7 @@ func (p printer) facts(r check.Result) {
 		}
 	}
 	p.policy(r.Policy)
+	p.path(r.Path)
 	p.fact("took", fmt.Sprintf("%.1f ms (dial %.1f, cleartext %.1f, handshake %.1f)", r.Milliseconds.Total, r.Milliseconds.Dial, r.Milliseconds.Cleartext, r.Milliseconds.Handshake))
 	if r.Error != nil && r.Error.Hint != "" {
 		p.fact("hint", r.Error.Hint)

@@ -85,7 +85,7 @@ func newCheck(a *app) *cobra.Command {
 	var d depth
 	var h history
 	var all bool
-	var failOn, explain string
+	var failOn, explain, reflector string
 	c := &cobra.Command{
 		Use:   "check TARGET...",
 		Short: "Test whether a server upgrades to TLS, and safely",
@@ -97,6 +97,10 @@ in clear, and what is wrong, worst first, each with its fix.
 A bare name is a domain: its services are found by MX, SRV and autoconfig, and
 each of their addresses is checked. Where it has none of these, the usual ports
 of all protocols are tried at the name itself.
+
+With --reflect it checks the path to a reflector of your own ("starttls lab
+reflect") in the place of a server. Each TARGET is then a way there; without any,
+it goes to all that the reflector serves.
 
 Exit codes: 0 clean; 1 findings at or above --fail-on; 2 a malformed command
 line; 3 could not tell (no such name, refused, timed out).`,
@@ -110,7 +114,7 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			if explain != "" {
 				return a.explain(explain)
 			}
-			if len(args) == 0 {
+			if len(args) == 0 && reflector == "" {
 				return usagef("as in: starttls check smtp://mx.example.org", "check needs a target")
 			}
 			fail := check.Severity(failOn)
@@ -125,7 +129,8 @@ line; 3 could not tell (no such name, refused, timed out).`,
 				}
 				jobs = append(jobs, j)
 			}
-			if err := errors.Join(o.check(), d.check(), h.read(), n.prepare()); err != nil {
+			err := errors.Join(o.check(), d.check(), h.read(), n.prepare())
+			if err != nil {
 				return err
 			}
 			if d.rules != nil && d.rules.FailOn != "" && !c.Flags().Changed("fail-on") {
@@ -134,7 +139,12 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			o.failOn = fail
 			ctx, cancel := context.WithTimeout(c.Context(), 45*time.Second)
 			defer cancel()
-			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339), Results: a.checkAll(ctx, &n, o, d, jobs, all)}
+			r := check.Report{Schema: check.Schema, Made: time.Now().UTC().Format(time.RFC3339)}
+			if reflector == "" {
+				r.Results = a.checkAll(ctx, &n, o, d, jobs, all)
+			} else if r.Results, err = a.checkPaths(ctx, &n, reflector, jobs); err != nil {
+				return err
+			}
 			if err := h.apply(&r); err != nil {
 				return err
 			}
@@ -156,6 +166,7 @@ line; 3 could not tell (no such name, refused, timed out).`,
 	d.flags(c)
 	h.flags(c)
 	c.Flags().StringVar(&explain, "explain", "", "tell of the finding `ID` at length, and check nothing")
+	c.Flags().StringVar(&reflector, "reflect", "", "check the path to the reflector at `HOST:PORT#TOKEN`, as \"lab reflect\" prints it")
 	c.Flags().BoolVar(&all, "all-addresses", false, "check every address of each target, not the first alone")
 	c.Flags().StringVar(&failOn, "fail-on", "medium", "exit with 1 for findings of this `SEVERITY` or worse: info, low, medium, high")
 	c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "low", "medium", "high"}, cobra.ShellCompDirectiveNoFileComp))

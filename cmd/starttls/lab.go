@@ -29,7 +29,8 @@ trust; another one, which some cases use, it gives to nobody.
 "lab run" starts the client itself, once for each case, and prints a table; "lab
 mitm" stands between a client and a real server; "lab mta" judges mail servers as
 senders; "lab list" says what each case does and what it stands for. How the score
-is told stands under "lab run".
+is told stands under "lab run". "lab reflect" tells no lies: with "check --reflect"
+it shows what the path between two hosts changes.
 
 With --rotate there is one port for each protocol: by order, each connection
 meets the next case; by user, who signs in as CASE or lab-CASE meets that case
@@ -46,7 +47,7 @@ It listens at loopback. For another address, say --i-own-this-network.`,
 	s.format = "text"
 	s.flags(c)
 	c.Flags().StringVar(&s.rotate, "rotate", "port", "how a client comes to its `CASE`: port, order, user or sni")
-	c.AddCommand(newLabRun(a), newLabList(a), newLabMitm(a), newLabMTA(a))
+	c.AddCommand(newLabRun(a), newLabList(a), newLabMitm(a), newLabMTA(a), newLabReflect(a))
 	return c
 }
 
