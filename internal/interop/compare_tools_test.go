@@ -62,7 +62,7 @@ var behaviours = []behaviour{
 	{"hides TLS", regexp.MustCompile(`(?i)(tls|ssl level).{0,60}(\bno\b|\bnot\b|n't|fail|lack|missing)|(\bno\b|\bnot\b|n't|without|fail\w*).{0,40}(starttls|offer)`)},
 	{"masked on the way", regexp.MustCompile(`(?i)mask|strip|tamper|XXXX`)},
 	{"accepts TLS that it does not offer", regexp.MustCompile(`(?i)strip|remov|(not|n't|without).{0,40}(offer|advertis|announc|STARTTLS)|STARTTLS.{0,40}(not|n't)`)},
-	{"refuses", regexp.MustCompile(`(?i)\b454\b|refus|declin|reject|STARTTLS.{0,60}(fail|error)|(fail\w*|error).{0,40}STARTTLS`)},
+	{"refuses", regexp.MustCompile(`(?i)\b454\b|refus|declin|denied|reject|STARTTLS.{0,60}(fail|error)|(fail\w*|error).{0,40}STARTTLS`)},
 	{"serves nobody", regexp.MustCompile(`(?i)\b554\b|no service|refus|reject|unexpected|unable to connect.{0,20}reply`)},
 	{"wants fewer connections", regexp.MustCompile(`(?i)\b421\b|too many|throt|fewer connections`)},
 	{"closes after the go-ahead", regexp.MustCompile(`(?i)clos(ed|es)|reset|hung up|\beof\b|terminat|premature|errno=104`)},
