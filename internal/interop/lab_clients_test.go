@@ -34,8 +34,9 @@ var (
 	clientsOnly = flag.String("only", "", "with -clients, only the clients of these `NAMES`")
 )
 
-// labClient is a client that the lab is shown to.
+// labClient is a client that the lab is shown to; our own must be clean.
 type labClient struct {
+	own           bool
 	name, version string
 	protocol      starttls.Protocol
 	expect        lab.Expect
@@ -56,15 +57,20 @@ func TestLabClients(t *testing.T) {
 	if *clientsPage == "" {
 		t.Skip("make clients runs it")
 	}
-	all := slices.DeleteFunc(slices.Concat(labPrograms(t), goClients(), labSenders()), func(c labClient) bool {
+	all := slices.DeleteFunc(slices.Concat(labPrograms(t), postfixClients(t), goClients(), labSenders(), ownClients()), func(c labClient) bool {
 		return *clientsOnly != "" && !slices.Contains(strings.Split(*clientsOnly, ","), c.name)
 	})
 	page := clientsTable{rows: make([]string, len(all)), details: make([]string, len(all))}
 	for i, c := range all {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name+" "+c.protocol.Info().Name, func(t *testing.T) {
 			t.Parallel()
 			rep, err := c.run(t)
 			check(t, err)
+			for _, r := range rep.Results {
+				if c.own && (r.Verdict != lab.OK || r.Score != lab.Closed) {
+					t.Errorf("%s: %s, score %s: %s; it ended by: %s\n%s", r.Case, r.Verdict, r.Score, r.Detail, r.Client, strings.Join(r.Evidence, "\n"))
+				}
+			}
 			row := fmt.Sprintf("| %s | %s | `%s` | %s | %s |\n", c.name, strings.ReplaceAll(c.version, "|", ""), c.protocol.Info().Name, c.expect, rep.Summary())
 			check(t, page.add(i, row, labDetails(c, rep)))
 		})
@@ -88,7 +94,7 @@ func (p *clientsTable) add(i int, row, details string) error {
 
 const clientsHead = `# Clients, measured
 
-How clients fare in the cases of [starttls lab](lab.md), as ` + "`make clients`" + ` measured it: the version that it met, what was asked of it, and what it did. Printed by TestLabClients in internal/interop; nothing here is written by hand. "lab list" says what each case does; the scores are those of "lab run". A case is ok where the client gave nothing away.
+How clients fare in the cases of [starttls lab](lab.md), as ` + "`make clients`" + ` measured it: the version that it met, what was asked of it, and what it did. Printed by TestLabClients in internal/interop; nothing here is written by hand. "lab list" says what each case does; the scores are those of "lab run". A case is ok where the client gave nothing away; "this library" must be ok in all, or the measurement fails.
 
 | client | version | protocol | TLS was | verdicts |
 |---|---|---|---|---|
@@ -96,6 +102,9 @@ How clients fare in the cases of [starttls lab](lab.md), as ` + "`make clients`"
 
 // labDetails writes what was not ok, with the end of the dialogue for evidence.
 func labDetails(c labClient, rep lab.Report) string {
+	if c.own {
+		return "" // the row says that nothing is left to say
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "## %s\n\n%s, asked as: `%s`\n\n", c.name, c.version, c.command)
 	clean := true
@@ -145,7 +154,7 @@ func labPrograms(t *testing.T) (out []labClient) {
 		}
 		path, err := filepath.Abs(file)
 		check(t, err)
-		out = append(out, labClient{strings.TrimSuffix(filepath.Base(file), ".sh"), version, p, lab.Expect(words[1]), last, inLab(p, lab.Expect(words[1]), func(t *testing.T) lab.Client {
+		out = append(out, labClient{false, strings.TrimSuffix(filepath.Base(file), ".sh"), version, p, lab.Expect(words[1]), last, inLab(p, lab.Expect(words[1]), func(t *testing.T) lab.Client {
 			c := &lab.Command{Argv: []string{"sh", path, "{host}", "{port}", "{user}", "{password}", "{ca}"}, Dir: shortDir(t), Timeout: 30 * time.Second}
 			return c.Run
 		})})
@@ -162,20 +171,57 @@ func firstLine(s string) string {
 	return ""
 }
 
-// goClients are libraries in Go, each asked to insist on TLS.
-func goClients() []labClient {
-	goClient := func(name, version string, p starttls.Protocol, command string, run func(ctx context.Context, c lab.Call, cfg *tls.Config) error) labClient {
-		return labClient{name, version, p, lab.Required, command, inLab(p, lab.Required, func(*testing.T) lab.Client {
-			return func(ctx context.Context, c lab.Call) lab.Ended {
-				ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-				defer cancel()
-				if err := run(ctx, c, &tls.Config{ServerName: c.Host, RootCAs: c.Roots}); err != nil {
-					return lab.Ended{How: err.Error()}
-				}
-				return lab.Ended{How: "nil"}
+// goClient is a client in Go, asked to insist on TLS.
+func goClient(name, version string, p starttls.Protocol, command string, run func(ctx context.Context, c lab.Call, cfg *tls.Config) error) labClient {
+	return labClient{false, name, version, p, lab.Required, command, inLab(p, lab.Required, func(*testing.T) lab.Client {
+		return func(ctx context.Context, c lab.Call) lab.Ended {
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			if err := run(ctx, c, &tls.Config{ServerName: c.Host, RootCAs: c.Roots}); err != nil {
+				return lab.Ended{How: err.Error()}
 			}
-		})}
+			return lab.Ended{How: "nil"}
+		}
+	})}
+}
+
+// ownClients are this library, once for each protocol: it asks what there is to
+// ask inside TLS, and signs in where the protocol can.
+func ownClients() (out []labClient) {
+	for _, p := range protocol.All() {
+		c := goClient("this library", "as built", p, "starttls.Dial, Probe, Authenticate", func(ctx context.Context, c lab.Call, cfg *tls.Config) error {
+			x, err := starttls.Dial(ctx, c.Addr, p, &starttls.Config{TLS: cfg})
+			if err != nil {
+				return err
+			}
+			defer x.Close()
+			h := x.Inside()
+			if _, ok := p.(starttls.Prober); ok {
+				told, err := x.Probe(ctx)
+				if err != nil {
+					return err
+				}
+				h.Auth = append(h.Auth, told.Auth...)
+			}
+			a, ok := p.(starttls.Authenticator)
+			if !ok {
+				return nil
+			}
+			if !slices.Contains(h.Auth, "PLAIN") {
+				return errors.New("PLAIN is not listed")
+			}
+			w := x.Wire(ctx)
+			defer w.Release()
+			return a.Authenticate(w, "PLAIN", []byte("\x00"+c.User+"\x00"+c.Password), func([]byte) ([]byte, error) { return nil, errors.New("no more") })
+		})
+		c.own = true
+		out = append(out, c)
 	}
+	return out
+}
+
+// goClients are libraries in Go.
+func goClients() []labClient {
 	return []labClient{
 		goClient("net/smtp", goVersion(), protocol.Submission, "smtp.Dial, StartTLS, PlainAuth, Mail", func(_ context.Context, c lab.Call, cfg *tls.Config) error {
 			x, err := smtp.Dial(c.Addr)
@@ -239,17 +285,6 @@ func goClients() []labClient {
 			db := sql.OpenDB(connector)
 			defer db.Close()
 			return db.PingContext(ctx)
-		}),
-		goClient("this library", "as built", protocol.Submission, "starttls.Dial, Probe, Authenticate", func(ctx context.Context, c lab.Call, cfg *tls.Config) error {
-			x, err := starttls.Dial(ctx, c.Addr, protocol.Submission, &starttls.Config{TLS: cfg})
-			if err != nil {
-				return err
-			}
-			defer x.Close()
-			if h, err := x.Probe(ctx); err != nil || !slices.Contains(h.Auth, "PLAIN") {
-				return fmt.Errorf("PLAIN is not listed: %v", err)
-			}
-			return protocol.Submission.Authenticate(x.Wire(ctx), "PLAIN", []byte("\x00"+c.User+"\x00"+c.Password), func([]byte) ([]byte, error) { return nil, errors.New("no more") })
 		}),
 	}
 }

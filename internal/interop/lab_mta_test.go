@@ -113,7 +113,7 @@ func TestSenders(t *testing.T) {
 // labSenders are the rows of the senders in docs/clients.md.
 func labSenders() (out []labClient) {
 	for _, s := range mtaSenders {
-		out = append(out, labClient{s.peer, firstLine(commandOutput(s.version...)), mta.Protocol, lab.Required, s.command, s.run})
+		out = append(out, labClient{false, s.peer, firstLine(commandOutput(s.version...)), mta.Protocol, lab.Required, s.command, s.run})
 	}
 	return out
 }
