@@ -35,15 +35,14 @@ func postfixClients(t *testing.T) (out []labClient) {
 }
 
 // startPostfixAt starts a Postfix that receives nothing from the network and sends
-// at that level. A recipient's address names where mail for him goes. What can
-// not be delivered at once is not tried again: another case may be at that port
-// by then.
+// at that level, where the head of a message says. What can not be delivered at
+// once is not tried again: another case may be at that port by then.
 func startPostfixAt(t *testing.T, level string) lab.Client {
 	t.Helper()
 	const program = "/usr/sbin/postfix"
 	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtp")}
 	root := filepath.Join(p.Dir, "root.pem")
-	p.write(t, "transport", "/^[0-9]+-p([0-9]+)-(.*)@/ smtp:[$2]:$1\n", 0o644)
+	p.write(t, "checks", "/^X-Next-Hop: (.*)$/ FILTER smtp:$1\n", 0o644)
 	p.write(t, "main.cf", fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -57,7 +56,7 @@ alias_maps =
 alias_database =
 disable_dns_lookups = yes
 smtp_host_lookup = native
-transport_maps = regexp:%[1]s/transport
+header_checks = regexp:%[1]s/checks
 maximal_queue_lifetime = 0
 bounce_queue_lifetime = 0
 notify_classes =
@@ -85,12 +84,13 @@ smtp_tls_CAfile = %[4]s
 	var sent atomic.Int32
 	return func(ctx context.Context, c lab.Call) lab.Ended {
 		trust.Do(func() { os.WriteFile(root, c.RootPEM, 0o644) }) // before any process that sends has begun
-		to := fmt.Sprintf("%d-p%s-%s@%s", sent.Add(1), c.Port, c.Host, domain)
-		if said, err := runClient(t, "Subject: x\n\ny\n", []string{"MAIL_CONFIG=" + p.Dir}, "/usr/sbin/sendmail", "-f", "", to); err != nil {
+		to := fmt.Sprintf("to%d@%s", sent.Add(1), domain)
+		message := fmt.Sprintf("X-Next-Hop: [%s]:%s\nSubject: x\n\ny\n", c.Host, c.Port)
+		if said, err := runClient(t, message, []string{"MAIL_CONFIG=" + p.Dir}, "/usr/sbin/sendmail", "-f", "", to); err != nil {
 			return lab.Ended{How: err.Error() + ": " + said}
 		}
 		for end := time.Now().Add(patience); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-			_, said, _ := strings.Cut(p.mailLog(), "to=<"+to+">")
+			_, said, _ := strings.Cut(p.mailLog(), " to=<"+to+">, relay=")
 			if _, status, ok := strings.Cut(said, "status="); ok {
 				return lab.Ended{How: firstLine(status)}
 			}

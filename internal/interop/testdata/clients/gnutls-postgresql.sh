@@ -1,0 +1,2 @@
+# postgresql required gnutls-cli --version
+printf 'x %s %s\n' "$3" "$4" | exec gnutls-cli --starttls-proto=postgres --x509cafile="$5" -p "$2" "$1"

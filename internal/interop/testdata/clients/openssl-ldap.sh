@@ -1,0 +1,2 @@
+# ldap required openssl version
+printf 'x %s %s\n' "$3" "$4" | exec openssl s_client -quiet -verify_return_error -verify_hostname "$1" -CAfile "$5" -starttls ldap -connect "$1:$2"
