@@ -109,7 +109,9 @@ func (r *run) reflect(ctx context.Context, f *Reflector) error {
 			return err
 		}
 		mine := r.attempt(ctx, v)
-		r.held(mine.tls, f.services[i].KeyID)
+		if mine.err == nil {
+			r.held(mine.tls, f.services[i].KeyID)
+		}
 		there, err := record.Ask(ctx, reflection.Question{Protocol: r.Protocol, After: before.Last})
 		if err != nil {
 			return err
@@ -177,7 +179,11 @@ func otherEnd(x attempt, came []reflection.Connection) *reflection.Connection {
 // variants it was seen.
 func (r *run) takePath(changes []change) {
 	if len(changes) == 0 {
-		r.take("path-unchanged", trial{verdict: Passed})
+		all := trial{verdict: Passed}
+		if slices.ContainsFunc(r.Path, func(p Passage) bool { return p.ToServer != unchanged || p.ToClient != unchanged }) {
+			all = trial{verdict: Inconclusive, detail: "the reflector ended a connection before all had arrived"}
+		}
+		r.take("path-unchanged", all)
 	}
 	for _, c := range changes {
 		var in []string
