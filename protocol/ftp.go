@@ -139,7 +139,9 @@ func (ftp) isSession(name string) bool {
 	return false
 }
 
-// clear answers one command before TLS. It reports whether TLS is next.
+// clear answers one command before TLS. It reports whether TLS is next. The name
+// from before RFC 4217, AUTH SSL, which curl says first, is known where TLS is
+// optional: there, and to a guard, a refusal would not keep anybody from it.
 func (p ftp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, name, arg, line string) (bool, error) {
 	switch kind := strings.ToUpper(arg); {
 	case name == "FEAT":
@@ -148,7 +150,7 @@ func (p ftp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, nam
 		return refuseLine(w, "502 Command not implemented")
 	case name == "AUTH" && arg == "":
 		return refuseLine(w, "501 Syntax: AUTH TLS")
-	case name == "AUTH" && kind != "TLS" && kind != "TLS-C":
+	case name == "AUTH" && kind != "TLS" && kind != "TLS-C" && (kind != "SSL" || offer.Mode != starttls.Optional):
 		return refuseLine(w, "504 Only AUTH TLS is known")
 	case name == "AUTH" && offer.Mode == starttls.Decline:
 		return refuseLine(w, override(offer, "431 TLS is not available now"))

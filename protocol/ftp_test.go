@@ -66,6 +66,7 @@ func TestFTPServer(t *testing.T) {
 	testServer(t, FTP, []serverCase{
 		{"granted", starttls.Offer{}, starttls.Hello{}, []string{greeting, "<FEAT\r\n", ">211-Features:\r\n PBSZ\r\n PROT\r\n UTF8\r\n AUTH TLS\r\n211 End\r\n", "<auth tls\r\n", ">234 Begin TLS\r\n"}, "ok", true},
 		{"TLS-C", starttls.Offer{}, starttls.Hello{}, []string{greeting, "<AUTH TLS-C\r\n", ">234 Begin TLS\r\n"}, "ok", true},
+		{"SSL, TLS optional", starttls.Offer{Mode: starttls.Optional}, starttls.Hello{}, []string{greeting, "<AUTH SSL\r\n", ">234 Begin TLS\r\n"}, "ok", true},
 		{"other mechanisms", starttls.Offer{}, starttls.Hello{}, []string{greeting, "<AUTH SSL\r\n", ">504 Only AUTH TLS is known\r\n", "<AUTH GSSAPI\r\n", ">504 Only AUTH TLS is known\r\n", "<AUTH\r\n", ">501 Syntax: AUTH TLS\r\n"}, "end of file", false},
 		{"nothing in clear", starttls.Offer{}, starttls.Hello{}, []string{greeting, "<USER u\r\n", inClear, "<PASS p\r\n", inClear, "<PASV\r\n", inClear, "<PBSZ 0\r\n", ">503 AUTH TLS comes first\r\n", "<PROT P\r\n", ">503 AUTH TLS comes first\r\n", "<XXXX\r\n", ">500 Unknown command\r\n", "<QUIT\r\n", bye}, "not upgraded", false},
 		{"declined", starttls.Offer{Mode: starttls.Decline}, starttls.Hello{}, []string{greeting, "<AUTH TLS\r\n", ">431 TLS is not available now\r\n", "<USER u\r\n", inClear}, "end of file", false},

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strings"
 
 	"example.org/starttls"
@@ -117,6 +118,10 @@ func (p smtp) Server(w *starttls.Wire, h starttls.Hello, offer starttls.Offer) (
 	return out, err
 }
 
+// forProxies reports whether a capability is for the proxies that a server knows:
+// a gateway's clients, who see its backend's list, are none.
+func forProxies(word string) bool { return word == "XCLIENT" || word == "XFORWARD" }
+
 func (p smtp) greet(w *starttls.Wire, h starttls.Hello) error {
 	greeting := h.Greeting
 	if greeting == nil {
@@ -146,7 +151,10 @@ func (p smtp) clear(w *starttls.Wire, h starttls.Hello, offer starttls.Offer, pe
 	case name == p.hello() && arg == "":
 		return refuseLine(w, "501 5.5.4 Syntax: "+p.hello()+" hostname")
 	case name == p.hello():
-		caps := capsBefore(h.Caps, offer, "STARTTLS")
+		caps := slices.DeleteFunc(capsBefore(h.Caps, offer, "STARTTLS"), func(c string) bool {
+			word, _ := verb(c)
+			return forProxies(word) || word == "REQUIRETLS"
+		})
 		if signsInClear(h, offer) {
 			caps = append(caps, "AUTH "+strings.Join(h.Auth, " "))
 		}

@@ -116,7 +116,7 @@ func (f *smtpSplice) capabilitiesOf(x *exchange, line []byte, code int, last boo
 	}
 	var out []byte
 	word, _ := verb(strings.TrimRight(string(line[4:]), "\r\n"))
-	goes := word == "STARTTLS" || word == "XCLIENT" || word == "XFORWARD"
+	goes := word == "STARTTLS" || forProxies(word)
 	if f.hideAuth {
 		goes = goes || word == "AUTH" || strings.HasPrefix(word, "AUTH=") || word == "REQUIRETLS"
 	}

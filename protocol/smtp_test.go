@@ -40,7 +40,7 @@ func TestSMTPClient(t *testing.T) {
 func TestSMTPServer(t *testing.T) {
 	const greeting, bye = ">220 s.test ESMTP\r\n", ">221 2.0.0 Bye\r\n"
 	const inClear = ">530 5.7.0 Must issue a STARTTLS command first\r\n"
-	hello := starttls.Hello{Caps: []string{"8BITMIME", "AUTH PLAIN", "STARTTLS"}}
+	hello := starttls.Hello{Caps: []string{"8BITMIME", "AUTH PLAIN", "STARTTLS", "XCLIENT NAME ADDR", "XFORWARD NAME", "REQUIRETLS"}}
 	testServer(t, SMTP, []serverCase{
 		{"granted", starttls.Offer{}, hello, []string{greeting, "<ehlo x\r\n", ">250-s.test\r\n250-8BITMIME\r\n250 STARTTLS\r\n", "<starttls\r\n", ">220 2.0.0 Ready to start TLS\r\n"}, "ok", true},
 		{"EHLO comes first", starttls.Offer{}, hello, []string{greeting, "<STARTTLS\r\n", ">503 5.5.1 Send EHLO first\r\n", "<EHLO\r\n", ">501 5.5.4 Syntax: EHLO hostname\r\n"}, "end of file", false},
