@@ -12,7 +12,7 @@ servers="postfix dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd dovecot-
 	nats-server nbdkit cups-daemon tigervnc-standalone-server xrdp unbound
 	ckermit cyrus-common cyrus-caldav nut-server pgbouncer qemu-utils shishi-kdc"
 clients="openssl gnutls-bin swaks curl sslscan testssl.sh ldap-utils postgresql-client mariadb-client lftp libnbd-bin cups-client freetds-bin bacula-console
-	cyrus-clients freerdp2-x11 go-sendxmpp gvncviewer irssi libnss3-tools nut-client postfix-mta-sts-resolver shishi sieve-connect stunnel4 xvfb xauth ${MORE_PEERS:-}"
+	cyrus-clients freerdp2-x11 go-sendxmpp gvncviewer irssi isync libnss3-tools nut-client postfix-mta-sts-resolver shishi sieve-connect stunnel4 xvfb xauth ${MORE_PEERS:-}"
 
 # Packages that conflict with one of those above are unpacked beside the system,
 # each into a folder of its own, with the libraries they need installed.

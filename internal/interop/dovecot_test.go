@@ -17,7 +17,8 @@ import (
 
 type dovecotOptions struct {
 	Certificate certificate
-	NoTLS       bool // ssl=no, and clear passwords are let in; IMAPS and POP3S are then empty
+	NoTLS       bool   // ssl=no, and clear passwords are let in; IMAPS and POP3S are then empty
+	Main        string // to add to dovecot.conf
 }
 
 type dovecot struct {
@@ -43,7 +44,7 @@ func startDovecot(t testing.TB, o dovecotOptions) *dovecot {
 	d.mkdir(t, "mail")
 	d.giveMail(t)
 	d.write(t, "users", mailUser+":{PLAIN}"+password+"\n", 0o644)
-	conf := d.write(t, "dovecot.conf", d.config()+d.listeners()+d.tls(t, o), 0o644)
+	conf := d.write(t, "dovecot.conf", d.config()+d.listeners()+d.tls(t, o)+o.Main, 0o644)
 	d.run(t, "root", addrs, program, "-F", "-c", conf)
 	return d
 }

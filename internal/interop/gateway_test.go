@@ -41,7 +41,7 @@ func (l *gateLog) String() string {
 // terminate its certificate is for serverName, domain and 127.0.0.1.
 func startGate(t testing.TB, l gateway.Listener) *gate {
 	t.Helper()
-	if l.Mode != "originate" {
+	if l.Mode == "" {
 		cert, err := authority(t).CA.Issue(nil, serverName, domain, "127.0.0.1")
 		check(t, err)
 		s := &server{Name: "gateway", Dir: shortDir(t)}

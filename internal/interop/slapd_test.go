@@ -2,6 +2,8 @@ package interop
 
 import (
 	"fmt"
+	"net/url"
+	"path/filepath"
 	"testing"
 )
 
@@ -18,6 +20,7 @@ type slapdOptions struct {
 type slapd struct {
 	*server
 	LDAP, LDAPS string // addresses
+	LDAPI       string // unix socket
 	Base        string // entry that an anonymous search finds
 	Admin       string // DN that may bind with password
 }
@@ -28,7 +31,8 @@ func startSlapd(t testing.TB, o slapdOptions) *slapd {
 	s := &slapd{server: newServer(t, "slapd", program, "/etc/ldap/schema/core.schema")}
 	s.Base, s.Admin = "dc=example,dc=test", "cn=admin,dc=example,dc=test"
 	s.LDAP = freeAddr(t)
-	addrs, urls := []string{s.LDAP}, "ldap://"+s.LDAP
+	s.LDAPI = filepath.Join(s.Dir, "ldapi")
+	addrs, urls := []string{s.LDAP}, "ldap://"+s.LDAP+" ldapi://"+url.PathEscape(s.LDAPI)
 	if !o.NoTLS {
 		s.LDAPS = freeAddr(t)
 		addrs, urls = append(addrs, s.LDAPS), urls+" ldaps://"+s.LDAPS
