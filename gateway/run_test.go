@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -154,6 +155,64 @@ func TestRestartWithoutARefusal(t *testing.T) {
 	c.Close()
 	must(t, next.Signal(syscall.SIGTERM))
 	waitFor(t, func() bool { return len(p.said("ended")) == 2 })
+}
+
+// SIGTERM under load: who has been greeted comes to TLS and through his session,
+// and the others are turned away before they have heard anything.
+func TestSIGTERMUnderLoad(t *testing.T) {
+	ca := newPKI(t)
+	b := hostBackend(t, protocol.IMAP, &starttls.Config{Mode: starttls.None})
+	p := startProcess(t, ca, b.addr, []string{os.Args[0]})
+	must(t, p.cmd.Start())
+	t.Cleanup(func() { p.cmd.Process.Kill() })
+	waitFor(t, func() bool { return len(p.said("ready")) == 1 })
+	var clients sync.WaitGroup
+	var began atomic.Int32
+	for range 8 {
+		clients.Go(func() {
+			for {
+				greeted := false
+				cfg := ca.client()
+				cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					nc, err := new(net.Dialer).DialContext(ctx, network, addr)
+					return heardFrom{nc, &greeted}, err
+				}
+				c, err := starttls.Dial(t.Context(), p.socket, protocol.IMAP, cfg)
+				if err != nil {
+					if greeted {
+						t.Errorf("lost on the way to TLS: %v", err)
+					}
+					return
+				}
+				began.Add(1)
+				for range 3 {
+					if _, err := c.Probe(t.Context()); err != nil {
+						t.Errorf("a session was lost: %v", err)
+					}
+				}
+				c.Close()
+			}
+		})
+	}
+	waitFor(t, func() bool { return began.Load() > 30 })
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	clients.Wait()
+	must(t, p.cmd.Wait())
+	if end := p.said("ended"); len(end) != 1 || end[0]["sessions_cut"] != 0.0 {
+		t.Errorf("%v", end)
+	}
+}
+
+// heardFrom notes that anything was heard.
+type heardFrom struct {
+	net.Conn
+	greeted *bool
+}
+
+func (h heardFrom) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	*h.greeted = *h.greeted || n > 0
+	return n, err
 }
 
 // A restart that fails changes nothing.

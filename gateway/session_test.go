@@ -3,13 +3,11 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand"
 	"net"
 	"net/http"
 	"slices"
@@ -94,99 +92,6 @@ func TestBackendFaults(t *testing.T) {
 			t.Errorf("%s: the listener is gone", name)
 		}
 	}
-}
-
-// echo sends everything back, and ends when the client has nothing more to say.
-func echo(greeting string) func(net.Conn) {
-	return func(nc net.Conn) {
-		io.WriteString(nc, greeting)
-		io.Copy(nc, nc)
-		nc.(*recorded).Conn.(*net.TCPConn).CloseWrite()
-	}
-}
-
-// What passes is exact, both ways at once, through every kind of end, and half
-// closes are passed on.
-func TestBytesAreExact(t *testing.T) {
-	ca := newPKI(t)
-	plain := serveBackend(t, echo(""))
-	tlsEcho := serveBackend(t, func(nc net.Conn) {
-		tc := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{ca.pair}})
-		io.Copy(tc, tc)
-		tc.CloseWrite()
-		io.Copy(io.Discard, nc)
-	})
-	size := 8 << 20
-	if testing.Short() {
-		size = 1 << 20
-	}
-	for name, x := range map[string]struct {
-		l    Listener
-		mode starttls.Mode
-	}{
-		"terminate":  {Listener{Accept: "implicit", Certificates: ca.certificates(), Backend: Backend{Address: plain.addr}}, starttls.Implicit},
-		"TLS to TLS": {Listener{Accept: "implicit", Certificates: ca.certificates(), Backend: Backend{Address: tlsEcho.addr, TLS: "implicit", CA: ca.root, ServerName: testName}}, starttls.Implicit},
-		"originate":  {Listener{Mode: "originate", Backend: Backend{Address: tlsEcho.addr, TLS: "implicit", CA: ca.root, ServerName: testName}}, starttls.None},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			x.l.Protocol = "amqp" // passes as it is, and the client speaks first
-			_, addr := start(t, x.l, quiet)
-			cfg := ca.client()
-			cfg.Mode = x.mode
-			c, err := starttls.Dial(t.Context(), addr, protocol.AMQP, cfg)
-			must(t, err)
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(time.Minute))
-			sent, got := sha256.New(), sha256.New()
-			var writing sync.WaitGroup
-			writing.Go(func() {
-				r := rand.New(rand.NewSource(1))
-				for left := size; left > 0; {
-					b := make([]byte, min(left, 1+r.Intn(50000)))
-					r.Read(b)
-					sent.Write(b)
-					if _, err := c.Write(b); err != nil {
-						t.Error(err)
-						return
-					}
-					left -= len(b)
-				}
-				c.CloseWrite()
-			})
-			n, err := io.Copy(got, c)
-			writing.Wait()
-			if err != nil || n != int64(size) || !bytes.Equal(sent.Sum(nil), got.Sum(nil)) {
-				t.Errorf("%d bytes came back of %d: %v", n, size, err)
-			}
-		})
-	}
-}
-
-// A TLS connection that breaks off is no end in good order: the backend's
-// connection is reset or closed, and what would follow is not sent.
-func TestBrokenTLSIsNoEnd(t *testing.T) {
-	ca := newPKI(t)
-	ended := make(chan error, 1)
-	b := serveBackend(t, func(nc net.Conn) {
-		_, err := io.Copy(io.Discard, nc)
-		ended <- err
-	})
-	var log syncBuffer
-	_, addr := start(t, Listener{Protocol: "amqp", Accept: "implicit", Certificates: ca.certificates(), Backend: Backend{Address: b.addr}}, slog.New(slog.NewJSONHandler(&log, nil)))
-	cfg := ca.client()
-	cfg.Mode = starttls.Implicit
-	c, err := starttls.Dial(t.Context(), addr, protocol.AMQP, cfg)
-	must(t, err)
-	_, err = c.Write([]byte("half a mess"))
-	must(t, err)
-	c.NetConn().Close() // without close_notify
-	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the backend's session goes on")
-	}
-	waitFor(t, func() bool { return strings.Contains(log.String(), `"outcome":"broken"`) })
 }
 
 type syncBuffer struct {
