@@ -8,10 +8,10 @@ echo "## upgrade against bare TLS, both ends in one process, pairs in turn"
 go test ./bench -run TestTable -table -rounds "${ROUNDS:-15}" -batch 100 -v -count=1 | grep -vE '^(===|---|PASS|ok)'
 
 echo
-echo "## gateway beside stunnel and nginx mail, where they are installed: it on one core, its clients and its backend on the other"
-ulimit -n 65536 2>/dev/null || true
+echo "## gateway beside stunnel, nginx mail and ghostunnel, where they are installed: it on one core, its clients and its backend on the other"
+ulimit -n "$(ulimit -Hn)" # a gateway has two files for each session
 go test -c -o /tmp/starttls-bench.test ./bench
-(cd bench && taskset -c 1 /tmp/starttls-bench.test -test.run TestGateways -gateways -rounds 5 -idlers "${IDLERS:-8000}" | grep -vE '^(===|---|PASS|ok)')
+(cd bench && taskset -c 1 /tmp/starttls-bench.test -test.run TestGateways -test.timeout 60m -gateways -rounds 9 -idlers "${IDLERS:-9900}" | grep -vE '^(===|---|PASS|ok)')
 rm -f /tmp/starttls-bench.test
 
 echo
