@@ -79,6 +79,9 @@ func TestGatewayClients(t *testing.T) {
 		"mariadb": {"mysql", func(t testing.TB) string { return clearMariaDB(t).MySQL }, "forty-two", func(t *testing.T, g *gate) (string, error) {
 			return runClient(t, "", nil, "mariadb", "-h", "127.0.0.1", "-P", g.port(), "-u", clearMariaDB(t).ClearUser, "-p"+password, "--ssl-ca="+ca, "--ssl-verify-server-cert", "-e", "select 'forty-two'")
 		}},
+		"go-sendxmpp": {"xmpp-client", func(t testing.TB) string { return clearProsody(t).C2S }, "", func(t *testing.T, g *gate) (string, error) {
+			return runClient(t, "hello\n", []string{"SSL_CERT_FILE=" + ca}, "go-sendxmpp", "-u", mailUser, "-p", password, "-j", g.addr, mailUser)
+		}},
 		"openssl xmpp": {"xmpp-client", func(t testing.TB) string { return clearProsody(t).C2S }, "Verification: OK", func(t *testing.T, g *gate) (string, error) {
 			return sClient(t, g.addr, "-starttls xmpp -xmpphost "+domain)
 		}},
