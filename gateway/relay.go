@@ -37,7 +37,7 @@ func sideOf(c *starttls.Conn, below *conn, w *starttls.Wire) *end {
 	return e
 }
 
-const small = 1 << 10 // bytes that a waiting reader of TLS holds
+const small = 256 // bytes that a waiting reader of TLS holds
 
 // each gives f all that comes. Above TLS it waits with a small buffer, and takes
 // the rest of the record, which is there, into a large one.

@@ -19,7 +19,7 @@ func (g *Gateway) Run(ctx context.Context, reread func() (Config, error)) error 
 		// part of it. But with few of them that would be a collection for every few
 		// handshakes; what is never touched, and so takes no memory, makes the heap
 		// look larger.
-		debug.SetGCPercent(33)
+		debug.SetGCPercent(20)
 		ballast := make([]byte, 64<<20)
 		defer runtime.KeepAlive(ballast)
 	}

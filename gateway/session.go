@@ -60,7 +60,7 @@ func (s *session) serve() {
 	}
 	s.timeout()
 	if err == nil {
-		s.front, s.back, s.later, s.ctx = nil, nil, nil, s.g.base
+		s.front, s.back, s.later, s.ctx, s.timeout = nil, nil, nil, s.g.base, nil
 		s.g.joined(s)
 		s.relay.Load().start(func() { s.g.ended(s, nil) })
 		return
