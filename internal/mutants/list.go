@@ -69,7 +69,7 @@ var mutants = []mutant{
 		"\th, err := readHello(records(s.p, from))\n\tif err != nil {", "\th, err := readHello(records(s.p, from))\n\tif false && err != nil {"},
 	{"8", "a guard takes the server's first bytes for TLS whatever they are", "gateway/guard.go",
 		"starttls.ServerSide, recordHandshake, recordAlert); err != nil {", "starttls.ServerSide, recordHandshake, recordAlert); err != nil && false {"},
-	{"8", "a sign-in is listed in clear where none is taken", "gateway/session.go",
+	{"8", "a sign-in is listed in clear where none is taken", "gateway/hello.go",
 		"if s.SignIn == \"tls\" {\n\t\t\thello.Auth = nil", "if false {\n\t\t\thello.Auth = nil"},
 	{"8", "a sign-in passes in clear where none is taken", "gateway/session.go",
 		"s.front.TLS() == nil && s.SignIn == \"tls\"}", "false}"},
