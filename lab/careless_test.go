@@ -207,6 +207,26 @@ func (x *careless) sentTo() []string {
 var onlyBlunt = []string{"auth-downgrade", "case-lower", "case-mixed", "case-equals", "delay", "error-bare", "flood-escape", "flood-line", "flood-lines",
 	"flood-nul", "greeting-busy", "greeting-more", "greeting-odd", "greeting-prefix", "greeting-refused", "gss-promised", "newstyle-old", controlID, "anon"}
 
+// alone has a client meet a case again, and nothing else.
+func alone(t *testing.T, r Result, client Client) Result {
+	t.Helper()
+	for _, p := range Protocols() {
+		if p.Info().Name != r.Protocol {
+			continue
+		}
+		rep, err := Run(t.Context(), Options{Protocols: []starttls.Protocol{p}, Cases: []string{r.Case}}, client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, again := range rep.Results {
+			if again.Case == r.Case {
+				return again
+			}
+		}
+	}
+	return r
+}
+
 // Each case catches a client that is careless, in every protocol that has it.
 func TestCarelessClientsAreCaught(t *testing.T) {
 	caught, how := map[string]bool{}, map[string]string{}
@@ -216,6 +236,9 @@ func TestCarelessClientsAreCaught(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, r := range rep.Results {
+			if r.Verdict == Inconclusive { // of so many at once some run out of time on a busy machine
+				r = alone(t, r, client)
+			}
 			how[r.Case] += fmt.Sprintf("\n%s %s: %s %s; %s; %q", name, r.Protocol, r.Verdict, r.Detail, r.Client, r.Evidence)
 			if r.Verdict == Vulnerable || r.Verdict == Warn && strings.Contains(r.Detail, "listed in clear alone") {
 				caught[r.Protocol+" "+r.Case], caught[name+" "+r.Case] = true, true

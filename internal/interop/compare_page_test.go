@@ -43,7 +43,7 @@ A verdict follows from what the tool printed and how it exited:
 - not seen: it reached TLS and exited as with a healthy server, and named nothing.
 - stops: it did not reach TLS, or exited otherwise than with a healthy server, but has no word for why.
 - ok, fails: of a server that is in order, only odd: TLS was reached and the exit was as with a healthy server, or not.
-- "> 20 s", of a tool that makes one connection, "> 60 s", of one that makes many: it was ended after so long, and had named nothing by then. A tool that takes longer than it may with a healthy server already is not asked further: that says how fast the machine was, and nothing of the tool.
+- "> 20 s", of a tool that makes one connection, "> 60 s", of one that makes many, and "> 240 s", of testssl.sh: it was ended after so long, and had named nothing by then. A tool that takes longer than it may with a healthy server already is not asked further: that says how fast the machine was, and nothing of the tool.
 - "-": it does not speak the protocol, or takes too long to be asked in both.
 
 `

@@ -31,7 +31,7 @@ var tools = []tool{
 		began:   regexp.MustCompile(`TLS after (0\.\d*)?[1-9]`), quotes: regexp.MustCompile(`^(\d{3}[ -]|\*)`), limit: 20 * time.Second},
 	{name: "testssl.sh", purpose: "surveys the TLS of a server: versions, suites, old faults, certificate; here its survey of versions alone, since all of it takes minutes", version: "testssl --version", only: "smtp",
 		command: `testssl --color 0 --quiet --warnings batch --nodns none --ip 127.0.0.1 --add-ca $CA --starttls $PROTO -p $NAME:$PORT </dev/null`,
-		began:   regexp.MustCompile(`(?m)^ TLS 1\S* +offered`), limit: 60 * time.Second},
+		began:   regexp.MustCompile(`(?m)^ TLS 1\S* +offered`), limit: 240 * time.Second},
 	{name: "sslscan", purpose: "lists versions, suites and groups, fast", version: "sslscan --version",
 		command: `sslscan --no-colour --starttls-$PROTO --sni-name=$NAME 127.0.0.1:$PORT </dev/null`,
 		began:   regexp.MustCompile(`(Preferred|Accepted) +TLSv1`), limit: 60 * time.Second},
