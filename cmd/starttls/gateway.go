@@ -55,7 +55,7 @@ has the rest.`,
 				return nil
 			}
 			if err := gw.Run(c.Context(), func() (gateway.Config, error) { return g.config(c) }); err != nil {
-				return &exit{exitUnknown, err.Error(), ""}
+				return notListening(err, "")
 			}
 			return nil
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -82,9 +83,19 @@ func mayListen(address string, own bool) error {
 	case ip == nil:
 		return usagef("as in --listen 127.0.0.1", "--listen %q is no address", address)
 	case !ip.IsLoopback() && !own:
-		return usagef("add --i-own-this-network if you may have clients there lied to", "--listen %s is not loopback", address)
+		return usagef("add --i-own-this-network if what happens there is yours to decide", "--listen %s is not loopback", address)
 	}
 	return nil
+}
+
+// notListening says why what was to listen does not. An address that can be none
+// was mistyped; else it is this machine's affair.
+func notListening(err error, hint string) error {
+	var address *net.AddrError
+	if errors.As(err, &address) {
+		return usagef(hint, "%v", err)
+	}
+	return &exit{exitUnknown, err.Error(), hint}
 }
 
 func newLabList(a *app) *cobra.Command {

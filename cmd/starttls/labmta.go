@@ -154,7 +154,7 @@ func mtaFailed(err error) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = "add --listen with other addresses, as in --listen 127.26.0.1, or another --port"
 	}
-	return &exit{exitUnknown, err.Error(), hint}
+	return notListening(err, hint)
 }
 
 // save leaves what others need to find and to trust the lab.

@@ -83,7 +83,7 @@ func (a *app) labReflect(ctx context.Context, f labReflect) error {
 	}
 	r, err := lab.Reflect(ctx, o)
 	if err != nil {
-		return &exit{exitUnknown, err.Error(), ""}
+		return notListening(err, "")
 	}
 	defer r.Close()
 	t := tabwriter.NewWriter(a.err, 0, 0, 2, ' ', 0)

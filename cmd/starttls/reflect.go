@@ -18,8 +18,11 @@ func (a *app) checkPaths(ctx context.Context, n *network, reflector string, jobs
 	host, _, _ := net.SplitHostPort(other.Addr())
 	opts := check.Options{Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial}
 	ports, err := other.Services(ctx, opts)
-	if err != nil {
-		return nil, &exit{exitUnknown, other.Addr() + ": " + err.Error(), "is the reflector running, and is this the token that it printed?"}
+	if err != nil { // the reflector itself is what could not be told about
+		r := unresolved(check.Target{Protocol: protocol.SMTP, Host: host}, opts, err)
+		r.Target, r.Protocol, r.Address = "reflector at "+other.Addr(), "", other.Addr()
+		r.Error.Hint = "is the reflector running, and is this the token that it printed?"
+		return []check.Result{r}, nil
 	}
 	var targets []check.Target
 	for _, p := range protocol.All() {
