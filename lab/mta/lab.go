@@ -20,6 +20,8 @@ import (
 
 	"example.org/starttls/internal/testdns"
 	"example.org/starttls/lab"
+
+	"golang.org/x/net/netutil"
 )
 
 // Options say what is served where. The zero value serves every case at free
@@ -102,6 +104,10 @@ func (l *Lab) open(o Options) (err error) {
 	return l.serveDNS(o)
 }
 
+// most is how many connections there are at a time to one server of the lab;
+// others wait to be accepted.
+const most = 32
+
 // listen opens a port of an address: *port, or a free one, which *port is then.
 func (l *Lab) listen(ip string, port *int) (net.Listener, error) {
 	nl, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(*port)))
@@ -110,7 +116,7 @@ func (l *Lab) listen(ip string, port *int) (net.Listener, error) {
 	}
 	l.closers = append(l.closers, func() { nl.Close() })
 	*port = nl.Addr().(*net.TCPAddr).Port
-	return nl, nil
+	return netutil.LimitListener(nl, most), nil
 }
 
 // Served tells what is served where.

@@ -28,6 +28,7 @@ type session struct {
 const (
 	longest = 10 << 20         // bytes of a message: a report is one
 	quiet   = 30 * time.Second // that a sender may say nothing
+	whole   = 5 * time.Minute  // that a connection may take
 )
 
 // mailServer is what a sender meets.
@@ -71,6 +72,8 @@ func (s *site) receive(nc net.Conn, host int) {
 // serve speaks with one sender, and closes nc.
 func (g *session) serve(ctx context.Context, nc net.Conn, m mailServer) {
 	defer nc.Close()
+	ctx, cancel := context.WithTimeout(ctx, whole)
+	defer cancel()
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	cfg := &starttls.Config{ServerName: m.name, TLS: &tls.Config{GetCertificate: m.certificate}, Offer: starttls.Offer{Mode: starttls.Optional}}
 	inside := starttls.Hello{Caps: m.caps}
