@@ -135,7 +135,7 @@ func startPostfixSender(t *testing.T, l *mta.Lab, u *unbound, more string) *post
 	const program = "/usr/sbin/postfix"
 	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtp", "/usr/bin/unshare")}
 	root := p.write(t, "root.pem", string(l.RootPEM), 0o644)
-	p.write(t, "main.cf", fmt.Sprintf(`compatibility_level = 3.6
+	main := fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
 maillog_file = %[1]s/postfix.log
@@ -153,15 +153,9 @@ smtp_tls_CAfile = %[4]s
 smtp_tcp_port = %[5]d
 notify_classes =
 %[3]s
-`, p.Dir, serverName, more, root, l.Port), 0o644)
-	p.write(t, "master.cf", postfixInner, 0o644)
-	check(t, os.Mkdir(filepath.Join(p.Dir, "queue"), 0o755))
-	check(t, os.Mkdir(filepath.Join(p.Dir, "data"), 0o700))
-	id := credential(t, "postfix")
-	check(t, os.Chown(filepath.Join(p.Dir, "data"), int(id.Uid), int(id.Gid)))
-	p.run(t, "root", nil, append(p.resolvConf(t, u), program, "-c", p.Dir, "start-fg")...)
+`, p.Dir, serverName, more, root, l.Port)
+	p.begin(t, main, postfixInner, nil, append(p.resolvConf(t, u), program)...)
 	p.await(t, "start", func() bool { return strings.Contains(p.logs(), "daemon started") })
-	t.Cleanup(func() { p.endMaster(t) })
 	return p
 }
 

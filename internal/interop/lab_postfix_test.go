@@ -43,7 +43,7 @@ func startPostfixAt(t *testing.T, level string) lab.Client {
 	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtp")}
 	root := filepath.Join(p.Dir, "root.pem")
 	p.write(t, "checks", "/^X-Next-Hop: (.*)$/ FILTER smtp:$1\n", 0o644)
-	p.write(t, "main.cf", fmt.Sprintf(`compatibility_level = 3.6
+	main := fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
 maillog_file = %[1]s/postfix.log
@@ -71,15 +71,9 @@ smtp_data_done_timeout = 5s
 smtp_quit_timeout = 5s
 smtp_tls_security_level = %[3]s
 smtp_tls_CAfile = %[4]s
-`, p.Dir, serverName, level, root), 0o644)
-	p.write(t, "master.cf", postfixInner, 0o644)
-	check(t, os.Mkdir(filepath.Join(p.Dir, "queue"), 0o755))
-	check(t, os.Mkdir(filepath.Join(p.Dir, "data"), 0o700))
-	id := credential(t, "postfix")
-	check(t, os.Chown(filepath.Join(p.Dir, "data"), int(id.Uid), int(id.Gid)))
-	p.run(t, "root", nil, program, "-c", p.Dir, "start-fg")
+`, p.Dir, serverName, level, root)
+	p.begin(t, main, postfixInner, nil, program)
 	p.await(t, "start", func() bool { return strings.Contains(p.mailLog(), "daemon started") })
-	t.Cleanup(func() { p.endMaster(t) })
 	var trust sync.Once
 	var sent atomic.Int32
 	return func(ctx context.Context, c lab.Call) lab.Ended {

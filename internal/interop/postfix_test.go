@@ -37,15 +37,21 @@ func startPostfix(t testing.TB, o postfixOptions) *postfix {
 	const program = "/usr/sbin/postfix"
 	p := &postfix{server: newServer(t, "postfix", program, "/usr/lib/postfix/sbin/smtpd")}
 	master, addrs := p.services(t)
-	p.write(t, "main.cf", p.main(t, o), 0o644)
+	p.begin(t, p.main(t, o), master, addrs, program)
+	return p
+}
+
+// begin writes the configuration and starts Postfix, which argv runs.
+func (p *postfix) begin(t testing.TB, main, master string, addrs []string, argv ...string) {
+	t.Helper()
+	p.write(t, "main.cf", main, 0o644)
 	p.write(t, "master.cf", master, 0o644)
 	check(t, os.Mkdir(filepath.Join(p.Dir, "queue"), 0o755))
 	check(t, os.Mkdir(filepath.Join(p.Dir, "data"), 0o700))
 	id := credential(t, "postfix")
 	check(t, os.Chown(filepath.Join(p.Dir, "data"), int(id.Uid), int(id.Gid)))
-	p.run(t, "root", addrs, program, "-c", p.Dir, "start-fg")
+	p.run(t, "root", addrs, append(argv, "-c", p.Dir, "start-fg")...)
 	t.Cleanup(func() { p.endMaster(t) })
-	return p
 }
 
 // endMaster ends Postfix's master, which leaves the process group that it was
