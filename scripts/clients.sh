@@ -4,7 +4,9 @@
 # install beside Postfix, are unpacked into a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-MORE_PEERS="msmtp mutt neomutt fetchmail isync offlineimap3 nodejs npm" scripts/peers.sh
+npm=
+command -v npm >/dev/null || npm="nodejs npm" # some packages of nodejs have npm in them, and conflict with Debian's
+MORE_PEERS="msmtp mutt neomutt fetchmail offlineimap3 $npm" scripts/peers.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 npm install --silent --no-audit --no-fund --prefix "$tmp" nodemailer imapflow
