@@ -28,7 +28,7 @@ const (
 // own on the session nothing more is looked at.
 func (p ldap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, err error) {
 	f := &ldapSplice{refused: map[int][]byte{}, roots: map[int]bool{}, hideAuth: s.HideAuth}
-	f.up.message, f.down.message = f.asks, f.answers
+	f.up.message, f.down.message, f.up.all = f.asks, f.answers, s.HideAuth
 	locked := func(c *ldapCut) starttls.Filter {
 		return func(b []byte) ([]byte, error) {
 			f.mu.Lock()
@@ -39,9 +39,11 @@ func (p ldap) Splice(s *starttls.Splice) (toBackend, toClient starttls.Filter, e
 	return locked(&f.up), locked(&f.down), nil
 }
 
-// ldapCut cuts what passes into messages. Long ones are passed on unread.
+// ldapCut cuts what passes into messages. Long ones are passed on unread, or end
+// the session where each must be known.
 type ldapCut struct {
 	message func(m ldapPDU) ([]byte, error)
+	all     bool // each must be known
 	held    []byte
 	out     []byte
 	skip    int // bytes to be passed on unread; -1: all that comes
@@ -72,6 +74,9 @@ func (c *ldapCut) filter(b []byte) ([]byte, error) {
 		}
 		if !ok {
 			break
+		}
+		if header+length > ldapLook && c.all {
+			return nil, &starttls.LimitError{What: "bytes of an LDAP message in clear", Limit: ldapLook}
 		}
 		if header+length > ldapLook {
 			c.skip = header + length
@@ -115,6 +120,10 @@ func (f *ldapSplice) asks(m ldapPDU) ([]byte, error) {
 		return nil, &starttls.LimitError{What: "requests under way", Limit: ldapUnderWay}
 	}
 	switch m.op.tag {
+	case 0:
+		if f.hideAuth {
+			return nil, &starttls.ReplyError{Expected: "an LDAP message", Reply: []byte("(not shown)")}
+		}
 	case ldapExtended:
 		if oid, _ := ldapExtension(m.op); oid == startTLSOID {
 			return f.refuse(m.id, ldapReply(m.id, ldapExtendedResponse, ldapOperationsError, "TLS is established already")), nil
