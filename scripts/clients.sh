@@ -8,6 +8,7 @@ npm=
 command -v npm >/dev/null || npm="nodejs npm" # some packages of nodejs have npm in them, and conflict with Debian's
 MORE_PEERS="msmtp mutt neomutt fetchmail offlineimap3 $npm" scripts/peers.sh
 tmp=$(mktemp -d)
+chmod 755 "$tmp" # Exim starts itself anew as another user
 trap 'rm -rf "$tmp"' EXIT
 npm install --silent --no-audit --no-fund --prefix "$tmp" nodemailer imapflow
 (cd "$tmp" && apt-get download exim4-daemon-light >/dev/null && dpkg -x exim4-daemon-light_*.deb exim)
