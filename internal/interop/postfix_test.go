@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -122,7 +123,7 @@ func (p *postfix) main(t testing.TB, o postfixOptions) string {
 		transport = "lmtp:unix:" + o.Mail.lmtpSocket
 		sasl = "st_sasl = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = " + o.Mail.authSocket
 	}
-	return fmt.Sprintf(`compatibility_level = 3.6
+	conf := fmt.Sprintf(`compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
 maillog_file = %[1]s/postfix.log
@@ -151,5 +152,13 @@ smtpd_tls_key_file = %[7]s
 smtpd_tls_loglevel = 1
 smtpd_tls_received_header = yes
 %[8]s
-`, p.Dir, serverName, domain, mailUser, transport, cert, key, sasl) + strings.Join(append(o.Main, ""), "\n")
+`, p.Dir, serverName, domain, mailUser, transport, cert, key, sasl)
+	// An entry that is there twice has every process warn of it when it starts, the
+	// one that keeps the log too: that waits for ever for room for its own warning
+	// if the others were faster.
+	for _, entry := range o.Main {
+		name, _, _ := strings.Cut(entry, " ")
+		conf = regexp.MustCompile(`(?m)^`+name+` = .*\n`).ReplaceAllString(conf, "") + entry + "\n"
+	}
+	return conf
 }
