@@ -104,6 +104,11 @@ type Config struct {
 	// OnAsk, OnGoAhead and BeforeAsk are for tests; see WireConfig.
 	OnAsk, OnGoAhead func(msg []byte) []Segment
 	BeforeAsk        func(w *Wire) error
+
+	// OnTLS, when not nil, is called where the cleartext phase has ended well and
+	// TLS begins, with what was read of TLS by then: on a server the start of a
+	// ClientHello, if anything. It is for tests that tell the two apart on the wire.
+	OnTLS func(ahead []byte)
 }
 
 // Timeouts bounds the phases of one connection, each as a whole. 0 means the

@@ -111,8 +111,8 @@ func (c *Conn) clientCleartext(ctx context.Context, ask Ask) error {
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	h, err := c.protocol.Client(ph.wire, ask)
 	c.before, c.asked = h, ph.wire.Asked()
-	if ahead := ph.wire.Ahead(); err == nil && ask != NoAsk && len(ahead) > 0 && !c.refusesTLS(ahead) {
-		err = &InjectedError{From: ServerSide, Bytes: ahead}
+	if err == nil && ask != NoAsk {
+		err = c.boundary(ph.wire.Ahead(), ServerSide, c.refusesTLS)
 	}
 	c.timings.Cleartext = time.Since(ph.start)
 	return ph.end(err)
@@ -185,14 +185,26 @@ func (c *Conn) serverCleartext(ctx context.Context, offer Offer) error {
 	ph := c.phase(ctx, c.Conn, c.config.Timeouts.Cleartext)
 	out, err := c.protocol.Server(ph.wire, c.config.Hello, offer)
 	c.outcome = out
-	if ahead := ph.wire.Ahead(); err == nil && out.TLS && len(ahead) > 0 && !c.startsTLS(ahead) {
-		err = &InjectedError{From: ClientSide, Bytes: ahead}
+	if err == nil && out.TLS {
+		err = c.boundary(ph.wire.Ahead(), ClientSide, c.startsTLS)
 	}
 	if err == nil && !out.TLS && (offer.Mode == Grant || offer.Mode == Decline) {
 		err = ErrNotUpgraded
 	}
 	c.timings.Cleartext = time.Since(ph.start)
 	return ph.end(err)
+}
+
+// boundary is where TLS begins: of what from sent behind the last words in clear,
+// only what may be TLS crosses it.
+func (c *Conn) boundary(ahead []byte, from Side, may func([]byte) bool) error {
+	if len(ahead) > 0 && !may(ahead) {
+		return &InjectedError{From: from, Bytes: ahead}
+	}
+	if c.config.OnTLS != nil {
+		c.config.OnTLS(ahead)
+	}
+	return nil
 }
 
 // startsTLS reports whether b begins a TLS handshake record (RFC 8446, section

@@ -3,6 +3,8 @@ package check
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"net"
 	"time"
 
 	"example.org/starttls"
@@ -22,63 +24,40 @@ type attempt struct {
 // is said must not cost all variants their time.
 const pathTime = 5 * time.Second
 
-// attempt makes one connection, up to the end of the handshake.
+// attempt makes one connection, up to the end of the handshake. Who that is held
+// with is looked at afterwards.
 func (r *run) attempt(ctx context.Context, v pathVariant) (x attempt) {
-	limit := min(r.options.Timeout, pathTime)
-	dial, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	start := time.Now()
-	took := func(phase *float64) {
-		*phase = milliseconds(time.Since(start))
-		start = time.Now()
+	tap := &reflection.Tap{}
+	seen := r.visit(ctx, func(c *starttls.Config) {
+		limit := min(r.options.Timeout, pathTime)
+		c.Timeouts = starttls.Timeouts{Dial: limit, Cleartext: limit, Handshake: limit}
+		c.Bare, c.Blind, c.OnAsk = true, v.ask == starttls.Always, v.write
+		c.OnTLS = func(ahead []byte) { tap.Upgrade(ahead) }
+		c.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := r.connector.open(ctx, network, addr)
+			tap = &reflection.Tap{Conn: nc}
+			return tap, err
+		}
+	})
+	var hello starttls.Hello
+	var times starttls.Timings
+	var e *starttls.Error
+	switch {
+	case seen.conn != nil:
+		seen.conn.Close()
+		hello, times, x.asked = seen.conn.Before(), seen.conn.Timings(), true
+	case errors.As(seen.err, &e):
+		hello, times, x.asked, x.err = e.Before, e.Timings, e.Asked, e.Err
 	}
-	nc, err := r.connector.open(dial, "tcp", r.target.Address)
-	if err != nil {
-		x.err = err
-		return x
-	}
-	defer nc.Close()
-	took(&r.Milliseconds.Dial)
-	tap := &reflection.Tap{Conn: nc}
-	defer func() { x.came, x.went, x.hello = tap.Seen() }()
-	nc.SetDeadline(time.Now().Add(limit))
-	w := starttls.NewWire(ctx, tap, starttls.WireConfig{ServerName: r.options.Name, LocalName: r.options.Local, NoTranscript: true, OnAsk: v.write})
-	defer w.Release()
-	hello, err := r.target.Protocol.Client(w, v.ask)
-	took(&r.Milliseconds.Cleartext)
-	x.offered, x.asked = hello.Offered, w.Asked()
+	x.offered = hello.Offered
+	r.timed(times)
 	r.StartTLS.Offered = r.StartTLS.Offered || hello.Offered
 	if len(hello.Caps) > 0 {
 		r.StartTLS.Before = hello.Caps
 	}
-	if ahead := w.Ahead(); err == nil && len(ahead) > 0 {
-		err = &starttls.InjectedError{From: starttls.ServerSide, Bytes: ahead}
+	if seen.seen != nil {
+		x.tls = *seen.seen
 	}
-	if x.err = err; err != nil {
-		return x
-	}
-	tap.Upgrade(nil)
-	nc.SetDeadline(time.Now().Add(limit))
-	x.tls, x.err = r.shake(ctx, w)
-	took(&r.Milliseconds.Handshake)
+	x.came, x.went, x.hello = tap.Seen()
 	return x
-}
-
-// shake holds the handshake; who it is held with is looked at afterwards.
-func (r *run) shake(ctx context.Context, w *starttls.Wire) (tls.ConnectionState, error) {
-	info := r.target.Protocol.Info()
-	cfg := &tls.Config{ServerName: r.options.Name, InsecureSkipVerify: true, MaxVersion: info.MaxVersion}
-	if info.ALPNUpgraded {
-		cfg.NextProtos = info.ALPN
-	}
-	nc := w.Conn()
-	if h, ok := r.target.Protocol.(starttls.HandshakeWrapper); ok {
-		nc, _ = h.WrapHandshake(nc)
-	}
-	tc := tls.Client(nc, cfg)
-	err := tc.HandshakeContext(ctx)
-	if err == nil {
-		tc.Close()
-	}
-	return tc.ConnectionState(), err
 }

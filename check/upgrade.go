@@ -72,9 +72,7 @@ func (r *run) upgrade(ctx context.Context) bool {
 
 // said takes down what the server said in clear, and how long it took.
 func (r *run) said(h starttls.Hello, t starttls.Transcript, times starttls.Timings) {
-	r.Milliseconds.Dial = milliseconds(times.Dial)
-	r.Milliseconds.Cleartext = milliseconds(times.Cleartext)
-	r.Milliseconds.Handshake = milliseconds(times.Handshake)
+	r.timed(times)
 	r.dialogue(t)
 	if r.target.Implicit {
 		return
@@ -83,6 +81,12 @@ func (r *run) said(h starttls.Hello, t starttls.Transcript, times starttls.Timin
 	r.StartTLS.Offered = r.StartTLS.Offered || h.Offered
 	r.StartTLS.Before = append([]string{}, h.Caps...)
 	r.expose(h, t)
+}
+
+func (r *run) timed(t starttls.Timings) {
+	r.Milliseconds.Dial = milliseconds(t.Dial)
+	r.Milliseconds.Cleartext = milliseconds(t.Cleartext)
+	r.Milliseconds.Handshake = milliseconds(t.Handshake)
 }
 
 func (r *run) dialogue(t starttls.Transcript) {

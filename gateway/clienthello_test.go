@@ -113,22 +113,3 @@ func FuzzReadHello(f *testing.F) {
 		}
 	})
 }
-
-// The tag of one request is put in the place of the other's, and nothing else.
-func TestRetag(t *testing.T) {
-	for _, x := range []struct {
-		theirs, ours, in, want string
-		lines                  bool
-	}{
-		{"a1 OK go\r\n", "S1 OK go\r\n", "* hello\r\na1 OK\r\n", "* hello\r\nS1 OK\r\n", true},
-		{"1 OK go\r\n", "S1 OK go\r\n", "1 OK\r\n", "S1 OK\r\n", true},
-		{"S1 OK go\r\n", "S1 OK go\r\n", "a1 OK\r\n", "a1 OK\r\n", true},
-		{"220 go\r\n", "220 go\r\n", "454 no\r\n", "454 no\r\n", true},
-		{"", "220 go\r\n", "220 x\r\n", "220 x\r\n", true},
-		{"\x30\x0c\x02\x01\x07\x78", "\x30\x0c\x02\x01\x01\x78", "\x30\x0c\x02\x01\x07\x78\n\x30\x0c\x02\x01\x07", "\x30\x0c\x02\x01\x01\x78\n\x30\x0c\x02\x01\x07", false},
-	} {
-		if got := retag([]byte(x.theirs), []byte(x.ours), x.lines)([]byte(x.in)); string(got) != x.want {
-			t.Errorf("%q as %q: %q becomes %q", x.theirs, x.ours, x.in, got)
-		}
-	}
-}

@@ -36,10 +36,7 @@ type conn struct {
 }
 
 func newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, client: nc.RemoteAddr(), local: nc.LocalAddr()}
-	if s, ok := nc.(syscall.Conn); ok {
-		c.raw, _ = s.SyscallConn()
-	}
+	c := &conn{Conn: nc, client: nc.RemoteAddr(), local: nc.LocalAddr(), raw: rawSocket(nc)}
 	c.try = c.readOnce
 	return c
 }
@@ -73,7 +70,7 @@ func (c *conn) readOnce(fd uintptr) bool {
 	c.buf = buffers.Get().(*[bufferSize]byte)
 	c.r, c.n = 0, 0
 	for {
-		n, err := syscall.Read(int(fd), c.buf[:])
+		n, err := readSocket(fd, c.buf[:])
 		switch {
 		case errors.Is(err, syscall.EINTR):
 			continue

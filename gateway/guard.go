@@ -159,7 +159,8 @@ func (s *session) switchOver(ahead []byte) error {
 		return err
 	}
 	s.known.seen.hello = h
-	if early := s.below.waiting(); len(early) > 0 {
+	deadline, _ := s.ctx.Deadline()
+	if early := s.below.waiting(deadline); len(early) > 0 {
 		return &starttls.InjectedError{From: starttls.ServerSide, Bytes: early}
 	}
 	if _, err := s.below.Write(from.read); err != nil {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -19,17 +18,23 @@ func (c *conn) rest() []byte {
 	return c.buf[c.r:c.n]
 }
 
-// waiting shows what has come and was not read, without waiting.
-func (c *conn) waiting() []byte {
+// waiting shows what has come and was not read. Where the socket cannot be asked
+// it waits a moment; deadline is the one that reads have afterwards.
+func (c *conn) waiting(deadline time.Time) []byte {
+	if c.r == c.n && c.raw == nil {
+		c.SetReadDeadline(time.Now().Add(time.Millisecond))
+		c.fill() // who reads next sees its error
+		c.SetReadDeadline(deadline)
+	}
 	if c.r < c.n || c.raw == nil {
 		return slices.Clone(c.rest())
 	}
 	b, n := make([]byte, 64), 0
 	c.raw.Read(func(fd uintptr) bool {
-		n, _, _ = syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		n = peekSocket(fd, b)
 		return true
 	})
-	return b[:max(n, 0)]
+	return b[:n]
 }
 
 // socketOf makes an end of the socket itself, of which nothing but bytes is

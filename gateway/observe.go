@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"example.org/starttls"
@@ -221,8 +222,9 @@ func (c *answered) Write(b []byte) (int, error) {
 
 // retag returns what puts our half's tag, IMAP's or the number of an LDAP
 // message, in the place of the client's own: theirs and ours are the answers to
-// the two requests, and differ in nothing else. The tag stands at the same place
-// of an answer or, in a protocol of lines, of any line of it.
+// the two requests, and differ in nothing else. In a protocol of lines the tag
+// stands at the start of one, elsewhere in the head of the message; the lengths
+// before it may be written otherwise than by our half.
 func retag(theirs, ours []byte, lines bool) func([]byte) []byte {
 	least := min(len(theirs), len(ours))
 	if least == 0 || bytes.Equal(theirs, ours) {
@@ -236,14 +238,30 @@ func retag(theirs, ours []byte, lines bool) func([]byte) []byte {
 		end++
 	}
 	theirs, ours = theirs[:len(theirs)-end], ours[:len(ours)-end]
-	return func(b []byte) []byte {
-		var out []byte
-		for i, line := range bytes.SplitAfter(b, []byte("\n")) {
-			if rest, ok := bytes.CutPrefix(line, theirs); ok && (lines || i == 0) {
-				line = append(bytes.Clone(ours), rest...)
-			}
-			out = append(out, line...)
-		}
-		return out
+	if lines {
+		return func(b []byte) []byte { return retagLines(theirs, ours, b) }
 	}
+	if len(theirs) == len(ours) { // what is before the tag says how long it is
+		start = max(0, start-2)
+		theirs, ours = theirs[start:], ours[start:]
+	}
+	return func(b []byte) []byte {
+		const head = 16
+		at := bytes.Index(b[:min(len(b), head)], theirs)
+		if at < 0 {
+			return b
+		}
+		return slices.Concat(b[:at], ours, b[at+len(theirs):])
+	}
+}
+
+func retagLines(theirs, ours, b []byte) (out []byte) {
+	for line := range bytes.SplitAfterSeq(b, []byte("\n")) {
+		if rest, ok := bytes.CutPrefix(line, theirs); ok {
+			out = append(out, ours...)
+			line = rest
+		}
+		out = append(out, line...)
+	}
+	return out
 }

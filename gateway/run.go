@@ -24,7 +24,7 @@ func (g *Gateway) Run(ctx context.Context, reread func() (Config, error)) error 
 		defer runtime.KeepAlive(ballast)
 	}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGHUP, restart)
 	defer signal.Stop(signals)
 	sockets, err := inherited()
 	if err != nil {
@@ -56,7 +56,7 @@ func (g *Gateway) serve(ctx context.Context, signals <-chan os.Signal, reread fu
 		case <-ctx.Done():
 			return
 		case s := <-signals:
-			if s == syscall.SIGUSR2 {
+			if s == restart {
 				if err := g.handOver(ctx); err != nil {
 					g.log.Error("no restart; going on", "err", err)
 					continue

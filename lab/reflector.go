@@ -47,11 +47,11 @@ type ReflectedService struct {
 }
 
 // How many connections are served at a time, at all ports and at the record's;
-// and how long one may take.
+// and how long one may take, in clear, in the handshake and to leave.
 const (
 	mostReflected  = 64
 	mostAsking     = 32
-	reflectionTime = 20 * time.Second
+	reflectionTime = 10 * time.Second
 )
 
 // Reflect starts a Reflector. Close it.
@@ -142,43 +142,16 @@ func (r *Reflector) Close() {
 // handshake, and keeps what was said.
 func (r *Reflector) serve(ctx context.Context, nc net.Conn, p starttls.Protocol, cfg *tls.Config) {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
-	nc.SetDeadline(time.Now().Add(reflectionTime))
 	tap := &reflection.Tap{Conn: nc}
 	number := r.ledger.begin(p, nc, tap)
-	err := upgrade(ctx, tap, p, cfg)
+	_, err := starttls.Server(ctx, tap, p, &starttls.Config{TLS: cfg, Bare: true, NoTranscript: true, OnTLS: tap.Upgrade,
+		Timeouts: starttls.Timeouts{Cleartext: reflectionTime, Handshake: reflectionTime}, Limits: starttls.Limits{Bytes: reflection.Most}})
 	if err == nil {
+		nc.SetDeadline(time.Now().Add(reflectionTime))
 		io.Copy(io.Discard, io.LimitReader(tap, reflection.Most)) // until the client leaves
 	}
 	nc.Close()
-	r.ledger.end(number, err)
-}
-
-// errEarly is why the boundary between cleartext and TLS was not crossed.
-var errEarly = errors.New("the client went on before it was answered")
-
-// upgrade brings a client to the end of the handshake.
-func upgrade(ctx context.Context, tap *reflection.Tap, p starttls.Protocol, cfg *tls.Config) error {
-	w := starttls.NewWire(ctx, tap, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true, Limits: starttls.Limits{Bytes: reflection.Most}})
-	defer w.Release()
-	out, err := p.Server(w, starttls.Hello{}, starttls.Offer{})
-	if err != nil || !out.TLS {
-		return err
-	}
-	wrapper, wraps := p.(starttls.HandshakeWrapper)
-	ahead := w.Ahead()
-	if len(ahead) > 0 && (wraps || ahead[0] != 0x16) {
-		return errEarly
-	}
-	tap.Upgrade(ahead)
-	nc := w.Conn()
-	if wraps {
-		nc, _ = wrapper.WrapHandshake(nc)
-	}
-	if i := p.Info(); i.ALPNUpgraded {
-		cfg = cfg.Clone()
-		cfg.NextProtos = i.ALPN
-	}
-	return tls.Server(nc, cfg).HandshakeContext(ctx)
+	r.ledger.end(number, errors.Unwrap(err))
 }
 
 // byPeer reports whether err is the end of a connection that the other side, the

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -31,20 +30,6 @@ type session struct {
 	mu         sync.Mutex
 	transcript starttls.Transcript
 	got        gained
-}
-
-// gained is what a session had of its client.
-type gained struct {
-	bytes    int    // that the client sent at all
-	asked    bool   // it asked for TLS
-	upgraded bool   // the handshake ended well
-	inside   int    // messages that the client sent inside TLS
-	leaks    []Leak // in the order they came
-	further  int    // messages said in clear after the lie, and no leaks
-	believed string // what it took from cleartext into TLS, in words
-	stale    string // by what it learned in clear it went inside TLS, in words
-	late     bool   // it went on inside TLS before its first answer came
-	signedIn bool   // inside TLS that was sound
 }
 
 // serve speaks with one client and closes nc.
@@ -268,55 +253,6 @@ func (s *session) downgrade(inside *liar, tc *tls.Conn, nc net.Conn) {
 	s.onInClear(context.Background(), nc)
 }
 
-// leak notes what the client gave away.
-func (s *session) leak(l starttls.Leak, tls bool) {
-	if s.onUser != nil && l.User != "" {
-		s.onUser(l.User)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lie.reject != nil && tls && l.What == "sign-in" {
-		if why := s.lie.reject(l.Mechanism); why != "" {
-			s.got.stale = why
-		}
-	}
-	if tls && !s.lie.refusable {
-		s.got.signedIn = s.got.signedIn || l.What == "sign-in" || l.What == "content"
-		return
-	}
-	s.got.leaks = append(s.got.leaks, newLeak(l, tls))
-}
-
-// keep adds a wire's transcript, with what c has said in the place of what it was
-// given to say.
-func (s *session) keep(t starttls.Transcript, c *liar) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, e := range t {
-		if e.From == starttls.ServerSide {
-			n++
-			if instead, ok := c.instead[n]; ok {
-				e.Data = instead
-			}
-		}
-		s.transcript = append(s.transcript, e)
-	}
-}
-
-// say puts a remark of the lab's own into the transcript.
-func (s *session) say(what string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.transcript = append(s.transcript, starttls.Entry{Time: time.Now().UTC(), From: starttls.ServerSide, TLS: true, Data: []byte("(" + what + ")")})
-}
-
-func (s *session) result() gained {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.got
-}
-
 // resumed is a connection of which some bytes were read before.
 type resumed struct {
 	net.Conn
@@ -330,145 +266,6 @@ func (c *resumed) Read(b []byte) (int, error) {
 	n := copy(b, c.ahead)
 	c.ahead = c.ahead[n:]
 	return n, nil
-}
-
-// liar is a connection that says something else than what it is given to say,
-// and listens for what must not be heard.
-type liar struct {
-	net.Conn
-	session  *session
-	tls      bool
-	honest   bool // what is written now is settled elsewhere
-	withhold bool // the first answer
-
-	mu      sync.Mutex
-	history []byte
-	heard   []byte // since the last write
-	reads   int
-	writes  int
-	wentOn  bool // while the answer was withheld
-	ahead   []byte
-
-	instead map[int][]byte // what was said in the place of the n-th message
-}
-
-const (
-	mostHeard = 64 << 10 // bytes kept of a client's message
-	mostShown = 1024     // bytes shown of a server's
-)
-
-func (c *liar) Read(b []byte) (int, error) {
-	if len(c.ahead) > 0 {
-		n := copy(b, c.ahead)
-		c.ahead = c.ahead[n:]
-		return n, nil
-	}
-	c.await(c.session.limits.Idle)
-	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.note(b[:n])
-	}
-	return n, err
-}
-
-func newLiar(s *session, nc net.Conn, tls bool) *liar {
-	return &liar{Conn: nc, session: s, tls: tls, instead: map[int][]byte{}}
-}
-
-// await bounds the next read, within the time that the connection has.
-func (c *liar) await(d time.Duration) {
-	at := time.Now().Add(d)
-	if at.After(c.session.deadline) {
-		at = c.session.deadline
-	}
-	c.Conn.SetReadDeadline(at)
-}
-
-func (c *liar) note(b []byte) {
-	c.mu.Lock()
-	c.reads++
-	if len(c.history) < mostHeard {
-		c.heard, c.history = append(c.heard, b...), append(c.history, b...)
-	}
-	heard := c.heard
-	c.mu.Unlock()
-	c.session.overhear(b, heard, c.tls)
-}
-
-func (c *liar) messages() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.reads
-}
-
-func (c *liar) request(consent []byte) request {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return request{bytes.Clone(c.history), bytes.Clone(c.heard), consent}
-}
-
-func (c *liar) Write(b []byte) (int, error) {
-	c.mu.Lock()
-	heard := c.heard
-	c.heard = nil
-	c.writes++
-	turn := c.writes
-	c.mu.Unlock()
-	if c.withhold && (len(heard) > 0 || c.session.protocol.Info().SpeaksAfterTLS) {
-		c.withhold = false
-		c.wait()
-	}
-	out := b
-	if c.session.lie.reply != nil && !c.honest {
-		out = c.session.lie.reply(c.session.rehearsal, said{c.tls, turn, heard, b})
-		if !bytes.Equal(out, b) {
-			c.instead[turn] = out[:min(len(out), mostShown)]
-		}
-	}
-	for len(out) > 0 {
-		n := min(len(out), 16<<10)
-		if _, err := c.Conn.Write(out[:n]); err != nil {
-			return 0, err
-		}
-		out = out[n:]
-	}
-	return len(b), nil
-}
-
-// wait keeps the first answer inside TLS back, and hears whether the client goes
-// on without it.
-func (c *liar) wait() {
-	c.await(c.session.limits.Withhold)
-	var b [4096]byte
-	n, _ := c.Conn.Read(b[:])
-	if n > 0 {
-		c.wentOn = true
-		c.note(b[:n])
-		c.ahead = append(c.ahead, b[:n]...)
-	}
-}
-
-// overhear looks for what the client gives away in words that no session
-// understands, and for what it can only know from a lie.
-func (s *session) overhear(b, heard []byte, tls bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.got.bytes += len(b)
-	if tls {
-		s.got.inside++
-	}
-	for _, word := range s.lie.tells {
-		if tls && bytes.Contains(heard, []byte(word)) {
-			s.got.believed = "it said " + word + " inside TLS"
-		}
-	}
-	if tls && !s.lie.refusable {
-		return
-	}
-	if secret := s.bait.in(heard); secret && !slices.ContainsFunc(s.got.leaks, func(l Leak) bool { return l.TLS == tls && l.What == "sign-in" }) {
-		l := newLeak(starttls.Leak{What: "sign-in", Mechanism: "seen on the wire", User: s.bait.User, Secret: []byte(s.bait.Password)}, tls)
-		s.got.leaks = append(s.got.leaks, l)
-	}
 }
 
 // insteadOfHandshake reads the ClientHello, says b, and hears whether the client

@@ -108,16 +108,22 @@ func TestEarlyClientHello(t *testing.T) {
 	hello := clientHello(t)
 	each(t, func(t *testing.T, p starttls.Protocol) {
 		w, wraps := p.(starttls.HandshakeWrapper)
-		serr := hurry(t, p, client, server, hello)
+		var begun [][]byte
+		server := *server
+		server.OnTLS = func(ahead []byte) { begun = append(begun, bytes.Clone(ahead)) }
+		serr := hurry(t, p, client, &server, hello)
 		var injected *starttls.InjectedError
 		if wraps {
+			if len(begun) > 0 {
+				t.Error("TLS is said to begin where something was injected")
+			}
 			if !errors.As(serr, &injected) || !bytes.Equal(injected.Bytes, hello) {
 				t.Errorf("want an injection, got %v", serr)
 			}
 			packets := scripted(nil)
 			wrapped, _ := w.WrapHandshake(packets)
 			wrapped.Write(hello)
-			serr = hurry(t, p, client, server, packets.out.Bytes())
+			serr = hurry(t, p, client, &server, packets.out.Bytes())
 			if !errors.As(serr, &injected) || !bytes.Equal(injected.Bytes, packets.out.Bytes()) {
 				t.Errorf("in packets: want an injection, got %v", serr)
 			}
@@ -132,6 +138,9 @@ func TestEarlyClientHello(t *testing.T) {
 		var clear *starttls.CleartextError
 		if errors.As(serr, &clear) {
 			t.Errorf("the ClientHello was taken for cleartext")
+		}
+		if len(begun) != 1 || !bytes.HasPrefix(begun[0], hello[:5]) { // an eager client's own follows it
+			t.Errorf("TLS is said to begin %d times, and not with the ClientHello", len(begun))
 		}
 	})
 }

@@ -10,14 +10,14 @@ type mutant struct {
 
 var mutants = []mutant{
 	{"1", "the client half no longer looks for bytes behind the go-ahead", "upgrade.go",
-		"err == nil && ask != NoAsk && len(ahead) > 0 && !c.refusesTLS(ahead) {",
-		"false && err == nil && ask != NoAsk && len(ahead) > 0 && !c.refusesTLS(ahead) {"},
+		"c.boundary(ph.wire.Ahead(), ServerSide, c.refusesTLS)",
+		"c.boundary(ph.wire.Ahead(), ServerSide, func([]byte) bool { return true })"},
 	{"1", "what was read ahead is dropped in silence", "upgrade.go",
 		"\tp.conn.Conn = p.wire.Conn()\n",
 		"\tp.wire.Release()\n\tp.conn.Conn = p.nc\n"},
 	{"1", "the server half no longer looks for bytes behind the request", "upgrade.go",
-		"out.TLS && len(ahead) > 0 && !c.startsTLS(ahead) {",
-		"out.TLS && len(ahead) > 0 && !c.startsTLS(ahead) && false {"},
+		"c.boundary(ph.wire.Ahead(), ClientSide, c.startsTLS)",
+		"c.boundary(ph.wire.Ahead(), ClientSide, func([]byte) bool { return true })"},
 	{"1", "a ClientHello that comes early is taken for injection", "upgrade.go",
 		"return !wraps && b[0] == recordHandshake && (len(b) < 2 || b[1] == 3)",
 		"return !wraps && false"},

@@ -1,0 +1,34 @@
+//go:build unix
+
+package gateway
+
+import (
+	"net"
+	"os"
+	"syscall"
+)
+
+// restart is the signal at which the program starts anew.
+var restart os.Signal = syscall.SIGUSR2
+
+// readSocket reads without waiting: the sockets of package net never block.
+func readSocket(fd uintptr, b []byte) (int, error) { return syscall.Read(int(fd), b) }
+
+// peekSocket shows what could be read, without waiting.
+func peekSocket(fd uintptr, b []byte) int {
+	n, _, _ := syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return max(n, 0)
+}
+
+// rawSocket is nc's own, to be read without waiting; nil if it has none.
+func rawSocket(nc net.Conn) syscall.RawConn {
+	s, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
