@@ -121,12 +121,15 @@ func Run(ctx context.Context, t Target, o Options) Result {
 	if o.Policies != nil {
 		r.bearing = o.Policies.on(ctx, t)
 	}
-	if r.upgrade(ctx) {
+	inside := r.upgrade(ctx)
+	enumerated := func() {}
+	if r.options.Full && (r.Outcome == Upgraded || r.Outcome == HandshakeFailed || r.blind) {
+		enumerated = r.enumerate(ctx)
+	}
+	if inside {
 		r.tests(ctx)
 	}
-	if r.options.Full && (r.Outcome == Upgraded || r.Outcome == HandshakeFailed || r.blind) {
-		r.enumerate(ctx)
-	}
+	enumerated()
 	r.conclude()
 	return r.Result
 }

@@ -144,6 +144,8 @@ func (r *run) earlyHello(ctx context.Context) trial {
 	held.Conn = w.Conn()
 	if err != nil {
 		nc.Close()
+	} else { // one that takes it up is as quick as it was before
+		nc.SetDeadline(time.Now().Add(r.patience(250*time.Millisecond) + 2*time.Duration(r.Milliseconds.Handshake*float64(time.Millisecond))))
 	}
 	close(held.granted)
 	if failed := <-done; err == nil {

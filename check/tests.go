@@ -27,8 +27,17 @@ type trial struct {
 	evidence []string
 }
 
-// sideBySide is how many tests run at a time.
+// sideBySide is how many connections of tests there are at a time.
 const sideBySide = 6
+
+// share is the part of them that the tests have, and that the enumeration has
+// where there is one.
+func (r *run) share() int {
+	if r.options.Full {
+		return sideBySide / 2
+	}
+	return sideBySide
+}
 
 // tests runs all tests that the options ask for, side by side, and takes down
 // what they found in the order they stand in.
@@ -51,7 +60,7 @@ func (r *run) tests(ctx context.Context) {
 	trials := make([][]trial, len(todo))
 	var wg sync.WaitGroup
 	var done atomic.Int32
-	slots := make(chan struct{}, sideBySide)
+	slots := make(chan struct{}, r.share())
 	for i, t := range todo {
 		trials[i] = make([]trial, max(1, t.times))
 		for n := range trials[i] {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"example.org/starttls"
@@ -54,7 +55,7 @@ func taken(a *tlsprobe.Answer) bool { return a.Outcome == tlsprobe.Accepted && a
 
 // tlsServer is the target's TLS, reached by an upgrade each time.
 func (r *run) tlsServer() *tlsprobe.Server {
-	return &tlsprobe.Server{Name: r.options.Name, ALPN: r.target.Protocol.Info().ALPN, Timeout: r.options.Timeout, Parallel: sideBySide, Dial: r.toTLS}
+	return &tlsprobe.Server{Name: r.options.Name, ALPN: r.target.Protocol.Info().ALPN, Timeout: r.options.Timeout, Parallel: r.share(), Dial: r.toTLS}
 }
 
 // toTLS opens a connection and goes as far as the point where TLS begins.
@@ -94,9 +95,20 @@ func (r *run) beforeTLS(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// enumerate asks all there is to ask of the server's TLS.
-func (r *run) enumerate(ctx context.Context) {
-	report, err := r.tlsServer().Scan(ctx)
+// enumerate begins to ask all there is to ask of the server's TLS, beside the
+// tests, most of which wait. What it returns takes the answers.
+func (r *run) enumerate(ctx context.Context) (take func()) {
+	var report *tlsprobe.Report
+	var err error
+	var asking sync.WaitGroup
+	asking.Go(func() { report, err = r.tlsServer().Scan(ctx) })
+	return func() {
+		asking.Wait()
+		r.enumerated(ctx, report, err)
+	}
+}
+
+func (r *run) enumerated(ctx context.Context, report *tlsprobe.Report, err error) {
 	if err != nil {
 		t := r.notMade(ctx, err)
 		r.take("tls-weak-ciphers", trial{verdict: t.verdict, detail: "the enumeration broke off: " + t.detail})

@@ -119,7 +119,7 @@ func TestTLSFindings(t *testing.T) {
 		if visited {
 			r.upgrade(t.Context())
 		}
-		r.enumerate(t.Context())
+		r.enumerate(t.Context())()
 		return r.Result
 	}
 	green := enumerated(crypto(t, &tls.Config{Certificates: []tls.Certificate{good}, NextProtos: []string{"imap"}}, protocol.IMAP), true)

@@ -34,6 +34,7 @@ func TestMeasureCheck(t *testing.T) {
 		measured(t, fmt.Sprintf("round %d  check --level 1", round), append(ours, "--level", "1", target)...)
 		measured(t, fmt.Sprintf("round %d  check", round), append(ours, target)...)
 		measured(t, fmt.Sprintf("round %d  check --full", round), append(ours, "--full", target)...)
+		measured(t, fmt.Sprintf("round %d  the same, TLS alone", round), append(ours, "--full", "--level", "1", target)...)
 		measured(t, fmt.Sprintf("round %d  sslscan", round), "sslscan", "--starttls-smtp", "--sni-name="+serverName, p.SMTP)
 	}
 	measured(t, "once     testssl.sh", "testssl", "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--ip", "127.0.0.1",
@@ -64,7 +65,7 @@ func measured(t *testing.T, label string, argv ...string) {
 	if ctx.Err() != nil {
 		more = "more than "
 	}
-	line := fmt.Sprintf("%-26s %s%.2f s wall, %.2f s CPU", label, more, wall, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
+	line := fmt.Sprintf("%-29s %s%.2f s wall, %.2f s CPU", label, more, wall, (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
 	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		line += fmt.Sprintf(", peak %.1f MiB", float64(u.Maxrss)/1024) // of the largest process
 	}
