@@ -25,7 +25,7 @@ func listen(addr string) (net.Listener, error) {
 		if strings.HasPrefix(addr, "fd:") {
 			return nil, errors.New(addr + ": systemd has handed over no socket of that name")
 		}
-		return net.Listen("tcp", addr)
+		return listenConfig.Listen(context.Background(), "tcp", addr)
 	}
 	if c, err := net.Dial("unix", addr); err == nil {
 		c.Close()

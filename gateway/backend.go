@@ -111,11 +111,11 @@ func (s *service) dial(ctx context.Context, cfg starttls.Config, client, local n
 func (s *service) reach(ctx context.Context, network, addr string, client, local net.Addr, state *tls.ConnectionState) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limits.Dial)
 	defer cancel()
-	dialer := new(net.Dialer)
+	d := &dialer
 	if s.verifier != nil {
-		dialer = &s.verifier.dialer
+		d = &s.verifier.dialer
 	}
-	nc, err := dialer.DialContext(ctx, network, addr)
+	nc, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

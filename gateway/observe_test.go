@@ -145,6 +145,7 @@ func TestGuardOtherClients(t *testing.T) {
 		})
 	}
 }
+
 // The tag of one request is put in the place of the other's, and nothing else.
 func TestRetag(t *testing.T) {
 	for _, x := range []struct {

@@ -122,7 +122,7 @@ func TestRestartWithoutARefusal(t *testing.T) {
 			}
 		})
 	}
-	must(t, p.cmd.Process.Signal(syscall.SIGUSR2))
+	must(t, p.cmd.Process.Signal(restart))
 	waitFor(t, func() bool { return len(p.said("ready")) == 2 && len(p.said("draining")) == 1 })
 	if _, err := session(); err != nil {
 		t.Errorf("behind the restart: %v", err)
@@ -224,7 +224,7 @@ func TestRestartThatFails(t *testing.T) {
 	t.Cleanup(func() { p.cmd.Process.Kill(); p.cmd.Wait() })
 	waitFor(t, func() bool { return len(p.said("ready")) == 1 })
 	must(t, os.WriteFile(p.config, []byte("nonsense"), 0o600))
-	must(t, p.cmd.Process.Signal(syscall.SIGUSR2))
+	must(t, p.cmd.Process.Signal(restart))
 	waitFor(t, func() bool { return len(p.said("no restart; going on")) == 1 })
 	c, err := starttls.Dial(t.Context(), p.socket, protocol.IMAP, ca.client())
 	must(t, err)

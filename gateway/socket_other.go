@@ -18,3 +18,8 @@ func rawSocket(net.Conn) syscall.RawConn { return nil }
 func readSocket(uintptr, []byte) (int, error) { return 0, syscall.EINVAL }
 
 func peekSocket(uintptr, []byte) int { return 0 }
+
+var (
+	listenConfig net.ListenConfig
+	dialer       net.Dialer
+)

@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"net"
 	"os"
 	"syscall"
@@ -31,4 +32,19 @@ func rawSocket(nc net.Conn) syscall.RawConn {
 		return nil
 	}
 	return raw
+}
+
+// listenConfig and dialer have silent peers asked after at the system's times: to
+// set times of our own, as package net does, is three calls more for each
+// connection. What is accepted inherits it.
+var (
+	listenConfig = net.ListenConfig{KeepAlive: -1, Control: keepAlive}
+	dialer       = net.Dialer{KeepAlive: -1, Control: keepAlive}
+)
+
+func keepAlive(_, _ string, c syscall.RawConn) (err error) {
+	failed := c.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	})
+	return cmp.Or(failed, err)
 }

@@ -84,6 +84,7 @@ func (v *verifier) resolver(addr string) (err error) {
 	if _, err := netip.ParseAddrPort(at); err != nil {
 		return fmt.Errorf("backend.resolver %q is no address: 127.0.0.1:53", addr)
 	}
+	v.dialer = dialer
 	v.dialer.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, at)
 	}}
