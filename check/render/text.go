@@ -2,6 +2,7 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -173,7 +174,7 @@ func (p printer) facts(r check.Result) {
 	p.fact("signatures", strings.Join(r.TLS.Schemes, " "))
 	if len(r.Certificate.Chain) > 0 {
 		c := r.Certificate.Chain[0]
-		p.fact("certificate", fmt.Sprintf("%s, %s, from %s", strings.Join(c.Names, " "), c.Key, c.Issuer))
+		p.fact("certificate", fmt.Sprintf("%s, %s, from %s", cmp.Or(strings.Join(c.Names, " "), c.Subject, "no name"), c.Key, c.Issuer))
 		p.fact("", fmt.Sprintf("valid until %s%s", c.NotAfter, left(c.NotAfter)))
 	}
 	p.fact("before TLS", strings.Join(r.StartTLS.Before, ", "))
