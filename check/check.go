@@ -121,12 +121,12 @@ func Run(ctx context.Context, t Target, o Options) Result {
 	if o.Policies != nil {
 		r.bearing = o.Policies.on(ctx, t)
 	}
-	inside := r.upgrade(ctx)
+	r.lives = r.upgrade(ctx)
 	enumerated := func() {}
 	if r.options.Full && (r.Outcome == Upgraded || r.Outcome == HandshakeFailed || r.blind) {
 		enumerated = r.enumerate(ctx)
 	}
-	if inside {
+	if r.lives || r.version != 0 {
 		r.tests(ctx)
 	}
 	enumerated()
@@ -146,6 +146,7 @@ type run struct {
 	version     uint16                // of TLS on it
 	otherChains [][]*x509.Certificate // of the other kind of key
 	bearing     *bearing              // of the domain's policies; nil where none are looked at
+	lives       bool                  // its session inside TLS
 	blind       bool                  // TLS is not offered, and is asked for all the same
 	unsure      bool                  // the connection ended before anything could be told of TLS
 }
@@ -217,8 +218,9 @@ func (r *run) against() {
 		return
 	}
 	r.Against.Eavesdropper = "safe"
-	broken := func(f Finding) bool { // the upgrade itself can be attacked, whatever the certificate
-		return f.Verdict == Vulnerable && (slices.ContainsFunc(injectionFindings, f.is) || slices.ContainsFunc(boundaryFindings, f.is))
+	broken := func(f Finding) bool { // the upgrade or its TLS can be attacked, whatever the certificate
+		return f.Verdict == Vulnerable && (slices.ContainsFunc(injectionFindings, f.is) || slices.ContainsFunc(boundaryFindings, f.is)) ||
+			f.Bad() && slices.Contains(breaksTLS, f.ID)
 	}
 	switch {
 	case slices.ContainsFunc(r.Findings, broken):
@@ -233,6 +235,10 @@ func (r *run) against() {
 		r.Against.Attacker = "safe"
 	}
 }
+
+// breaksTLS are the faults that break a careful client's session, or give away
+// the server's key. The others need a client that agrees to something weak.
+var breaksTLS = []string{"tls-heartbleed", "tls-ccs-injection", "tls-robot", "tls-ticketbleed", "tls-drown", "tls-insecure-renegotiation"}
 
 // fixOf is the fix of the worst finding that is meant.
 func (r *run) fixOf(meant func(Finding) bool) string {

@@ -26,6 +26,9 @@ func (r *run) boundaryTests(ctx context.Context) []test {
 		return nil
 	}
 	tests := append(injectionTests(injector), afterwardsTests(injector)...)
+	if !r.lives {
+		return tests // none of them is made
+	}
 	why := r.baseline(ctx, injector.Injection(r.options.Name, marker()))
 	if why.verdict == Passed {
 		return tests

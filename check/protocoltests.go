@@ -16,7 +16,7 @@ func (r *run) protocolTests() []test {
 	}
 	var out []test
 	for _, t := range tester.Tests() {
-		out = append(out, test{id: t.ID, level: Level(t.Level + 1), full: t.Full,
+		out = append(out, test{id: t.ID, level: Level(t.Level + 1), full: t.Full, outside: t.Clear,
 			try: func(ctx context.Context, r *run) trial { return r.protocolTest(ctx, t) }})
 	}
 	return out

@@ -10,13 +10,14 @@ import (
 	"example.org/starttls"
 )
 
-// test is one thing to try on a server whose session inside TLS lives.
+// test is one thing to try on a server that holds a handshake.
 type test struct {
-	id    string
-	level Level
-	full  bool // only where everything is asked for
-	times int  // how often it is tried; the worst counts
-	try   func(ctx context.Context, r *run) trial
+	id      string
+	level   Level
+	full    bool // only where everything is asked for
+	outside bool // it needs no session inside TLS
+	times   int  // how often it is tried; the worst counts
+	try     func(ctx context.Context, r *run) trial
 }
 
 // trial is what one try found.
@@ -42,12 +43,12 @@ func (r *run) share() int {
 // tests runs all tests that the options ask for, side by side, and takes down
 // what they found in the order they stand in.
 func (r *run) tests(ctx context.Context) {
-	todo := []test{{id: "old-tls", level: Handshake, try: func(ctx context.Context, r *run) trial { return r.oldVersions(ctx) }}}
+	todo := []test{{id: "old-tls", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.oldVersions(ctx) }}}
 	if len(r.options.Names) > 0 {
-		todo = append(todo, test{id: "cert-other-names", level: Handshake, try: func(ctx context.Context, r *run) trial { return r.otherNames(ctx) }})
+		todo = append(todo, test{id: "cert-other-names", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.otherNames(ctx) }})
 	}
 	if r.options.Online && len(r.served) > 0 {
-		todo = append(todo, test{id: "cert-revoked", level: Passive, try: func(ctx context.Context, r *run) trial { return r.online(ctx) }})
+		todo = append(todo, test{id: "cert-revoked", level: Passive, outside: true, try: func(ctx context.Context, r *run) trial { return r.online(ctx) }})
 	}
 	if r.options.Level >= ActiveProbes {
 		todo = append(todo, r.boundaryTests(ctx)...)
@@ -57,6 +58,9 @@ func (r *run) tests(ctx context.Context) {
 	todo = append(todo, r.protocolTests()...)
 	todo = append(todo, r.sequenceTests()...)
 	todo = slices.DeleteFunc(todo, func(t test) bool { return t.level > r.options.Level || t.full && !r.options.Full })
+	if !r.lives {
+		skipInside(todo)
+	}
 	trials := make([][]trial, len(todo))
 	var wg sync.WaitGroup
 	var done atomic.Int32
@@ -78,6 +82,17 @@ func (r *run) tests(ctx context.Context) {
 	wg.Wait()
 	for i, t := range todo {
 		r.take(t.id, worst(trials[i]))
+	}
+}
+
+// skipInside takes the place of the tests that have no session to be made in.
+func skipInside(todo []test) {
+	for i := range todo {
+		if !todo[i].outside {
+			todo[i].times, todo[i].try = 1, func(context.Context, *run) trial {
+				return trial{verdict: Skipped, detail: "the session does not live inside TLS"}
+			}
+		}
 	}
 }
 

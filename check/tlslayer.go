@@ -25,7 +25,7 @@ func (r *run) tlsTests() []test {
 	}
 	s := r.tlsServer()
 	return []test{
-		{id: "tls-weak-ciphers", level: ActiveProbes, try: func(ctx context.Context, r *run) trial {
+		{id: "tls-weak-ciphers", level: ActiveProbes, outside: true, try: func(ctx context.Context, r *run) trial {
 			a, err := s.Only(ctx, tlsprobe.WeakSuites)
 			switch {
 			case err != nil:
@@ -35,7 +35,7 @@ func (r *run) tlsTests() []test {
 			}
 			return trial{verdict: Passed, detail: "nothing weak is agreed to: " + a.String()}
 		}},
-		{id: "tls-hello-stall", level: ActiveProbes, try: func(ctx context.Context, r *run) trial {
+		{id: "tls-hello-stall", level: ActiveProbes, outside: true, try: func(ctx context.Context, r *run) trial {
 			a, err := s.Large(ctx, r.version)
 			switch {
 			case err != nil:

@@ -171,3 +171,49 @@ func TestTLSQuickly(t *testing.T) {
 		}
 	}
 }
+
+// What needs no session inside TLS is tested where none lives, and the rest is
+// skipped and said to be.
+func TestTLSOfADeadSession(t *testing.T) {
+	ca := newCA(t)
+	at := flawed(t, badCertificate(t, ca), protocol.IMAP, "3des")
+	r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: "server.example.test", Timeout: time.Second})
+	got := map[string]Verdict{}
+	for _, f := range r.Findings {
+		got[f.ID] = f.Verdict
+	}
+	for id, want := range map[string]Verdict{"probe-failed": Warn, "tls-weak-ciphers": Vulnerable, "tls-hello-stall": Passed, "old-tls": Passed, "tls-not-required": Passed, "inject-segment": Skipped, "starttls-twice": Skipped} {
+		if got[id] != want {
+			t.Errorf("%s: %q, want %q", id, got[id], want)
+		}
+	}
+}
+
+// A client's certificate that is wanted is no refusal of the version.
+func TestOldTLSThatWantsACertificate(t *testing.T) {
+	ca := newCA(t)
+	c := issue(t, ca, nil, name)
+	c.TLS.MinVersion, c.TLS.ClientAuth = tls.VersionTLS10, tls.RequireAnyClientCert
+	if r := Run(t.Context(), serve(t, protocol.IMAP, c), Options{Roots: ca.Pool(), Name: name}); !slices.Contains(ids(r), "old-tls") {
+		t.Errorf("%s %v", r.Outcome, ids(r))
+	}
+}
+
+// Nobody on the path is kept from a server whose memory can be read, however
+// well its certificate verifies; a suite that a careful client does not take
+// harms it not.
+func TestAttackerOfBrokenTLS(t *testing.T) {
+	ca := newCA(t)
+	cert := badCertificate(t, ca)
+	for flaw, fix := range map[string]string{"heartbleed": find("tls-heartbleed").fix, "insecure-renegotiation": find("tls-insecure-renegotiation").fix, "null": ""} {
+		at := flawed(t, cert, protocol.IMAP, flaw)
+		r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: "server.example.test", Timeout: time.Second, Level: Handshake, Full: true})
+		want := Against{Eavesdropper: "safe", Attacker: "safe", AttackerFix: fix}
+		if fix != "" {
+			want.Attacker = "exposed"
+		}
+		if r.Level != "verify" || r.Against != want {
+			t.Errorf("%s: level %s, %+v, %v", flaw, r.Level, r.Against, ids(r))
+		}
+	}
+}

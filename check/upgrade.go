@@ -182,6 +182,8 @@ func (r *run) oldVersions(ctx context.Context) trial {
 	v := r.visit(ctx, func(c *starttls.Config) { c.TLS.MaxVersion = tls.VersionTLS11 })
 	var e *starttls.Error
 	switch {
+	case v.err != nil && v.seen != nil: // and then broke off, for want of a client's certificate mostly
+		return trial{verdict: Warn, detail: "the server accepts " + tls.VersionName(v.seen.Version)}
 	case errors.As(v.err, &e) && e.Stage == starttls.StageHandshake && !e.Timeout() && ctx.Err() == nil:
 		return trial{verdict: Passed, detail: "the server refuses TLS 1.0 and 1.1"}
 	case v.err != nil:
