@@ -91,3 +91,32 @@ func TestNamesOfTheContract(t *testing.T) {
 		}
 	}
 }
+
+// A test that could not tell does not look like one that found something.
+func TestTextSaysWhatIsNotKnown(t *testing.T) {
+	r := check.Report{Results: []check.Result{
+		{Target: "smtp://a:25", Verdict: "failed", Outcome: check.TimedOut, Error: &check.Error{Stage: "handshake", Message: "no end within 10s"}},
+		{Target: "smtp://b:25", Verdict: "ok", Outcome: check.Upgraded, Findings: []check.Finding{{ID: "starttls-twice", Severity: check.Info, Verdict: check.Inconclusive, Title: "A title", Detail: "it hangs"}}},
+	}}
+	s := written(t, "text", r)
+	for _, want := range []string{"???  smtp://a:25  timed-out at the stage handshake: no end within 10s\n", "\n  unsure A title (starttls-twice)\n         it hangs\n"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("no %q in\n%s", want, s)
+		}
+	}
+}
+
+// The dialogue is that of the tests too, in which things were injected.
+func TestTranscriptShowsEvidence(t *testing.T) {
+	r := hostileReport()
+	f := &r.Results[0].Findings[0]
+	f.Verdict, f.Evidence = check.Vulnerable, []string{"C: STARTTLS", "C: EHLO M1.invalid", "S~ 250 M1 " + hostile}
+	evidence := "\n         C: STARTTLS\n         C: EHLO M1.invalid\n         S~ 250 M1 x\\x1b[2J"
+	if strings.Contains(written(t, "text", r), evidence) {
+		t.Error("it is shown unasked")
+	}
+	r.Results[0].Transcript = []string{"S: 220 x"}
+	if s := written(t, "text", r); !strings.Contains(s, evidence) || strings.Contains(s, "\x1b") {
+		t.Errorf("no %q in\n%s", evidence, s)
+	}
+}

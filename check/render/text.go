@@ -125,7 +125,7 @@ func (p printer) result(r check.Result) {
 	p.facts(r)
 	for _, f := range r.Findings {
 		if f.Verdict != check.Passed && f.Verdict != check.Skipped {
-			p.finding(f)
+			p.finding(f, len(r.Transcript) > 0)
 		}
 	}
 	p.fact("tests", tally(r.Findings))
@@ -139,7 +139,7 @@ func (p printer) result(r check.Result) {
 		p.painted("since then", wrap(s, factIndent))
 	}
 	for _, l := range r.Transcript {
-		fmt.Fprintf(p, "  %s\n", p.paint(dim, l))
+		fmt.Fprintf(p, "  %s\n", p.paint(dim, show(l)))
 	}
 }
 
@@ -153,6 +153,8 @@ func headline(r check.Result) string {
 		return fmt.Sprintf("%s, verified", r.TLS.Version)
 	case r.Outcome == check.Upgraded:
 		return fmt.Sprintf("%s, certificate not verified: %s", r.TLS.Version, r.Certificate.Error)
+	case r.Error != nil && r.Verdict == "failed" && (r.Outcome == check.TimedOut || r.Outcome == check.Closed):
+		return fmt.Sprintf("%s at the stage %s: %s", r.Outcome, r.Error.Stage, r.Error.Message)
 	case r.Error != nil && (r.Verdict == "failed" || r.Outcome == check.HandshakeFailed):
 		return fmt.Sprintf("%s: %s", r.Outcome, r.Error.Message)
 	}
@@ -245,12 +247,22 @@ func (p printer) safe(s string) string {
 	return p.paint(red, s)
 }
 
-func (p printer) finding(f check.Finding) {
+// finding prints one, and where the dialogue is wanted, that of a fault's test.
+func (p printer) finding(f check.Finding, dialogue bool) {
 	colour := map[check.Severity]string{check.High: red, check.Medium: yellow, check.Low: yellow, check.Info: dim}[f.Severity]
-	fmt.Fprintf(p, "  %s %s (%s)\n", p.paint(colour, fmt.Sprintf("%-6s", f.Severity)), f.Title, f.ID)
+	grade := string(f.Severity)
+	if f.Verdict == check.Inconclusive { // whether the title holds is not known
+		grade = "unsure"
+	}
+	fmt.Fprintf(p, "  %s %s (%s)\n", p.paint(colour, fmt.Sprintf("%-6s", grade)), f.Title, f.ID)
 	fmt.Fprintf(p, "%*s%s\n", textIndent, "", wrap(show(f.Detail), textIndent))
 	if f.Severity != check.Info {
 		fmt.Fprintf(p, "%*s%s\n", textIndent, "", wrap("fix: "+f.Fix, textIndent))
+	}
+	if dialogue && (f.Bad() || f.Verdict == check.Inconclusive) {
+		for _, l := range f.Evidence {
+			fmt.Fprintf(p, "%*s%s\n", textIndent, "", p.paint(dim, show(l)))
+		}
 	}
 }
 
