@@ -109,7 +109,8 @@ func (r *run) clearInTLS(ctx context.Context, injector starttls.Injector, afterE
 	case reply.Control:
 		t.verdict, t.detail = Vulnerable, "a command in clear is answered"
 	case errors.As(err, new(tls.RecordHeaderError)):
-		t.verdict, t.severity, t.detail = Warn, Low, "the server says "+starttls.Quote(said)+" in clear before it closes"
+		t.verdict, t.severity, t.title = Warn, Low, "The server says something in clear where only TLS may be"
+		t.detail = "the server says " + starttls.Quote(said) + " in clear before it closes"
 	case err != nil && !timeout(err):
 		t.verdict, t.detail = Passed, "the server ends the connection"
 	default:

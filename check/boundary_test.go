@@ -144,3 +144,21 @@ func TestLastWordInClear(t *testing.T) {
 		}
 	}
 }
+
+// A command that is answered in clear, before TLS, is not said to be answered
+// inside it.
+func TestAnswerInClearIsCalledSo(t *testing.T) {
+	ca := newCA(t)
+	at := faulty(t, protocol.Submission, issue(t, ca, nil, name), func(*heard) hostile.Fault { return hostile.Fault{ClearInstead: true} })
+	seen := false
+	for _, f := range Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name}).Findings {
+		if strings.HasPrefix(f.ID, "inject-") && f.Verdict == Warn && f.Severity == Low {
+			if seen = true; strings.Contains(f.Title, "inside TLS") {
+				t.Errorf("%s: %q, %q", f.ID, f.Title, f.Detail)
+			}
+		}
+	}
+	if !seen {
+		t.Error("nothing is answered in clear")
+	}
+}

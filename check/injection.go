@@ -289,7 +289,8 @@ func (r *run) notCrossed(ctx context.Context, in starttls.Injection, mayAnswer b
 	case errors.As(err, &odd):
 		t.detail = "the server answers in clear, before TLS: " + starttls.Quote(odd.Reply)
 	case !mayAnswer && in.Classify(withoutRecords(x.raw.past(e.Transcript))).Probe:
-		t.verdict, t.severity, t.detail = Warn, Low, "the server answers in clear, behind its consent to TLS: "+starttls.Quote(x.raw.past(e.Transcript))
+		t.verdict, t.severity, t.title = Warn, Low, "A command in clear behind the request for TLS is answered in clear"
+		t.detail = "the server answers in clear, behind its consent to TLS: " + starttls.Quote(x.raw.past(e.Transcript))
 	case errors.As(err, &injected):
 		t.detail = "the server says in clear, and no more: " + starttls.Quote(injected.Bytes)
 	case errors.As(err, &clear):

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -24,6 +25,7 @@ type test struct {
 type trial struct {
 	verdict  Verdict
 	severity Severity // "": as the catalogue has it
+	title    string   // "": as the catalogue has it
 	detail   string
 	evidence []string
 }
@@ -120,6 +122,7 @@ func (r *run) take(id string, t trial) {
 			t.verdict = Vulnerable
 		}
 	}
+	e.title = cmp.Or(t.title, e.title)
 	r.append(e, severity, t.verdict, t.detail, t.evidence)
 }
 
