@@ -73,7 +73,7 @@ func jsonLines(w io.Writer, r check.Report, _ Options) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	for _, res := range r.Results {
-		if err := e.Encode(check.Report{Schema: r.Schema, Results: []check.Result{res}}); err != nil {
+		if err := e.Encode(check.Report{Schema: r.Schema, Made: r.Made, Results: []check.Result{res}}); err != nil {
 			return err
 		}
 	}

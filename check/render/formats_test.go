@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -81,10 +82,18 @@ func checkSyntax(t *testing.T, name, s string) {
 		}
 	case "junit":
 		for d := xml.NewDecoder(strings.NewReader(s)); ; {
-			if _, err := d.Token(); err == io.EOF {
+			token, err := d.Token()
+			if err == io.EOF {
 				return
 			} else if err != nil {
 				t.Fatalf("%s: %v\n%s", name, err, s)
+			}
+			if e, ok := token.(xml.StartElement); ok {
+				for _, a := range e.Attr {
+					if _, err := strconv.ParseFloat(a.Value, 64); a.Name.Local == "time" && err != nil {
+						t.Errorf("%s: time: %v", e.Name.Local, err)
+					}
+				}
 			}
 		}
 	case "prometheus":
@@ -147,5 +156,15 @@ func TestNagiosStates(t *testing.T) {
 		if got := NagiosExit(r, check.Medium); got != c.want || !strings.HasPrefix(written(t, "nagios", r), "STARTTLS "+c.word+" - ") {
 			t.Errorf("%+v: %d, want %d: %s", c.result, got, c.want, written(t, "nagios", r))
 		}
+	}
+}
+
+// A line of jsonl is a report of its own, with all that is said of one.
+func TestLinesAreReports(t *testing.T) {
+	r := hostileReport()
+	r.Made = "2030-01-01T00:00:00Z"
+	var back check.Report
+	if err := json.Unmarshal([]byte(written(t, "jsonl", r)), &back); err != nil || back.Made != r.Made {
+		t.Errorf("%v: made %q", err, back.Made)
 	}
 }
