@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"example.org/starttls"
 	"example.org/starttls/check"
@@ -68,23 +70,30 @@ func (n *network) prepare() error {
 	if n.timeout <= 0 {
 		return usagef("as in --timeout 10s", "--timeout %s is not a time to wait", n.timeout)
 	}
+	for _, name := range n.names {
+		if !sayable(name) {
+			return usagef("as in --name mail.example.org", "--name %q is no host's name", name)
+		}
+	}
 	if len(n.names) > 0 {
 		n.name = n.names[0]
 	}
 	if n.ehlo == "" {
 		n.ehlo = localName()
+	} else if !sayable(n.ehlo) {
+		return usagef("as in --ehlo client.example.org", "--ehlo %q is no host's name", n.ehlo)
 	}
 	if n.proxy != "" {
 		if u, err := url.Parse(n.proxy); err != nil || u.Scheme != "socks5" || u.Host == "" {
 			return usagef("as in --proxy socks5://127.0.0.1:1080", "--proxy %q is not socks5://HOST:PORT", n.proxy)
 		}
 	}
-	if n.resolver != "" {
-		if _, _, err := net.SplitHostPort(n.resolver); err != nil {
-			n.resolver = net.JoinHostPort(n.resolver, "53")
+	if given := n.resolver; given != "" {
+		if _, _, err := net.SplitHostPort(given); err != nil {
+			n.resolver = net.JoinHostPort(given, "53")
 		}
 		if host, _, _ := net.SplitHostPort(n.resolver); net.ParseIP(host) == nil {
-			return usagef("as in --resolver 127.0.0.1:53", "--resolver %q is no address", n.resolver)
+			return usagef("as in --resolver 127.0.0.1:53", "--resolver %q is no address", given)
 		}
 	}
 	for _, file := range n.ca {
@@ -101,6 +110,12 @@ func (n *network) prepare() error {
 		n.given = append(n.given, certs...)
 	}
 	return nil
+}
+
+// sayable reports whether a name can stand in a command: what ends a word or a
+// line would be said as another one.
+func sayable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) })
 }
 
 func localName() string {
