@@ -37,7 +37,7 @@ type Result struct {
 	Policy       Policy      `json:"policy"`
 	Milliseconds Times       `json:"milliseconds"`
 	Connections  int         `json:"connections"`          // made to the server in all
-	Changes      []Change    `json:"changes,omitempty"`    // only where compared with a saved result
+	Changes      []Change    `json:"changes,omitzero"`     // only where compared with a saved result; empty: nothing has changed
 	Path         []Passage   `json:"path,omitempty"`       // only of a path to a reflector
 	Via          string      `json:"via,omitempty"`        // how the target was found for a domain: "MX 10"
 	Transcript   []string    `json:"transcript,omitempty"` // only when asked for
@@ -239,6 +239,11 @@ type Finding struct {
 // Bad reports whether f is about a fault.
 func (f Finding) Bad() bool { return f.Verdict == Vulnerable || f.Verdict == Warn }
 
+// GotWorse reports whether something is worse than it was when it was saved.
+func (r Result) GotWorse() bool {
+	return slices.ContainsFunc(r.Changes, func(c Change) bool { return c.Worse })
+}
+
 // ExitCode is the exit code of the report. What is certain comes first: 1 where
 // a finding is at least as bad as failOn or the upgrade got worse, else 3 where a target could not be
 // told about (its verdict is "failed"), else 0.
@@ -250,7 +255,7 @@ func (r Report) ExitCode(failOn Severity) int {
 				return 1
 			}
 		}
-		if slices.ContainsFunc(res.Changes, func(c Change) bool { return c.Worse }) {
+		if res.GotWorse() {
 			return 1
 		}
 		if res.Verdict == "failed" {

@@ -86,6 +86,7 @@ func sarif(w io.Writer, r check.Report, o Options) error {
 		rules = append(rules, report.Rule{ID: e.ID, Title: e.Title, Why: e.Why, Fix: e.Fix, Severity: string(e.Worst())})
 	}
 	rules = append(rules, report.Rule{ID: couldNotTell, Title: "The target could not be told about", Why: "It did not answer, or not as the protocol has it.", Fix: "Look at the error's stage."})
+	rules = append(rules, report.Rule{ID: gotWorse, Title: "The upgrade is worse than in the saved result", Why: "It was compared with one by --compare.", Fix: "Look at what has changed, and whose change it was.", Severity: string(check.High)})
 	return report.SARIF(w, "starttls check", o.Version, rules, cases(r))
 }
 
@@ -93,10 +94,15 @@ func junit(w io.Writer, r check.Report, o Options) error {
 	return report.JUnit(w, "starttls check", cases(r), func(c report.Case) bool { return check.Severity(c.Severity).AtLeast(o.failOn()) })
 }
 
-// couldNotTell is the rule of a target that nothing can be said of.
-const couldNotTell = "could-not-tell"
+// The rules of a target that nothing can be said of, and of one that is worse
+// than it was.
+const (
+	couldNotTell = "could-not-tell"
+	gotWorse     = "got-worse"
+)
 
-// cases are the findings, and the targets that could not be told about.
+// cases are the findings, the targets that could not be told about, and what got
+// worse.
 func cases(r check.Report) (out []report.Case) {
 	outcomes := map[check.Verdict]report.Outcome{
 		check.Vulnerable: report.Fail, check.Warn: report.Fail, check.Noted: report.Note, check.Passed: report.Pass,
@@ -116,6 +122,13 @@ func cases(r check.Report) (out []report.Case) {
 				c.Evidence = append(c.Evidence, show(l))
 			}
 			c.Detail = show(c.Detail)
+			out = append(out, c)
+		}
+		if res.GotWorse() {
+			c := report.Case{Subject: res.Target, Rule: gotWorse, Outcome: report.Fail, Severity: string(check.High), Title: "The upgrade got worse"}
+			for _, change := range res.Changes {
+				c.Evidence = append(c.Evidence, show(change.String()))
+			}
 			out = append(out, c)
 		}
 	}

@@ -168,3 +168,26 @@ func TestLinesAreReports(t *testing.T) {
 		t.Errorf("%v: made %q", err, back.Made)
 	}
 }
+
+// What got worse since the saved result is told in every format for people and
+// for those who sound an alarm, however little the findings weigh.
+func TestChangesAreTold(t *testing.T) {
+	r := check.Report{Schema: check.Schema, Results: []check.Result{{Target: "smtp://x:25", Verdict: "ok", Outcome: check.Upgraded,
+		Changes: []check.Change{{What: "level", Was: "verify", Is: "encrypt", Whose: "certificate", Worse: true}}}}}
+	for _, name := range []string{"text", "json", "jsonl", "sarif", "junit", "nagios", "html", "markdown"} {
+		s := written(t, name, r)
+		checkSyntax(t, name, s)
+		if !strings.Contains(s, "was verify, is encrypt") && !strings.Contains(s, `"was"`) {
+			t.Errorf("%s: %s", name, s)
+		}
+	}
+	if got := NagiosExit(r, check.High); got != stateWarning {
+		t.Errorf("nagios: %d", got)
+	}
+	r.Results[0].Changes = []check.Change{}
+	for name, want := range map[string]string{"text": "nothing has changed", "html": "nothing has changed", "jsonl": `"changes":[]`} {
+		if s := written(t, name, r); !strings.Contains(s, want) {
+			t.Errorf("%s: no %q in %s", name, want, s)
+		}
+	}
+}

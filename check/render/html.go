@@ -20,6 +20,7 @@ func html(w io.Writer, r check.Report, o Options) error {
 		"class": func(r check.Result) string {
 			return []string{"good", "doubtful", "bad", "unknown"}[state(r, o.failOn())]
 		},
+		"unchanged": func(r check.Result) bool { return r.Changes != nil && len(r.Changes) == 0 },
 		"faults": func(r check.Result) (out []check.Finding) {
 			for _, f := range r.Findings {
 				if f.Verdict != check.Passed && f.Verdict != check.Skipped {

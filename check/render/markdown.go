@@ -17,16 +17,21 @@ func markdown(w io.Writer, r check.Report, o Options) error {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", inline(res.Target), inline(headline(res)), res.Level, res.Against.Eavesdropper, res.Against.Attacker)
 	}
 	for _, res := range r.Results {
-		title := false
+		var items strings.Builder
 		for _, f := range res.Findings {
-			if !f.Bad() {
-				continue
+			if f.Bad() {
+				fmt.Fprintf(&items, "- **%s** %s (`%s`): %s\n  *Fix:* %s\n", f.Severity, inline(f.Title), f.ID, inline(f.Detail), inline(f.Fix))
 			}
-			if !title {
-				fmt.Fprintf(&b, "\n## %s\n\n", inline(res.Target))
-				title = true
+		}
+		for _, c := range res.Changes {
+			worse := ""
+			if c.Worse {
+				worse = "**worse** "
 			}
-			fmt.Fprintf(&b, "- **%s** %s (`%s`): %s\n  *Fix:* %s\n", f.Severity, inline(f.Title), f.ID, inline(f.Detail), inline(f.Fix))
+			fmt.Fprintf(&items, "- since then: %s%s\n", worse, inline(c.String()))
+		}
+		if items.Len() > 0 {
+			fmt.Fprintf(&b, "\n## %s\n\n%s", inline(res.Target), items.String())
 		}
 	}
 	_, err := io.WriteString(w, b.String())

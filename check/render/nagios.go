@@ -36,6 +36,9 @@ func rank(s int) int { return []int{stateOK: 0, stateUnknown: 1, stateWarning: 2
 
 func state(r check.Result, failOn check.Severity) int {
 	s := stateOK
+	if r.GotWorse() {
+		s = stateWarning
+	}
 	for _, f := range r.Findings {
 		if f.Bad() && f.Severity == check.High && check.High.AtLeast(failOn) {
 			return stateCritical
@@ -74,13 +77,19 @@ func nagios(w io.Writer, r check.Report, o Options) error {
 	return err
 }
 
-// oneLine is the answer of a result, with the ids of what counts against it.
+// oneLine is the answer of a result, with the ids of what counts against it, and
+// what got worse.
 func oneLine(r check.Result, failOn check.Severity) string {
 	s := show(r.Target) + " " + show(headline(r))
 	var bad []string
 	for _, f := range r.Findings {
 		if f.Bad() && f.Severity.AtLeast(failOn) {
 			bad = append(bad, f.ID)
+		}
+	}
+	for _, c := range r.Changes {
+		if c.Worse {
+			bad = append(bad, show(c.String()))
 		}
 	}
 	if len(bad) > 0 {

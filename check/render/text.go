@@ -129,6 +129,9 @@ func (p printer) result(r check.Result) {
 		}
 	}
 	p.fact("tests", tally(r.Findings))
+	if r.Changes != nil && len(r.Changes) == 0 {
+		p.fact("since then", "nothing has changed")
+	}
 	for _, c := range r.Changes {
 		s := c.String()
 		if c.Worse {

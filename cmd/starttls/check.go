@@ -145,11 +145,12 @@ line; 3 could not tell (no such name, refused, timed out).`,
 			} else if r.Results, err = a.checkPaths(ctx, &n, reflector, jobs); err != nil {
 				return err
 			}
-			if err := h.apply(&r); err != nil {
-				return err
-			}
+			h.hold(&r, a.err)
 			if err := o.print(a.out, a.err, r); err != nil {
 				return &exit{exitUnknown, err.Error(), ""}
+			}
+			if err := h.keep(&r); err != nil {
+				return err
 			}
 			code := r.ExitCode(fail)
 			if o.format == "nagios" {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -41,11 +42,22 @@ func (h *history) read() error {
 	return nil
 }
 
-// apply compares the report with the saved one, and saves it.
-func (h *history) apply(r *check.Report) error {
-	if h.before != nil {
-		check.Compare(h.before, r)
+// hold holds the report against the saved one. Of targets that it does not know
+// nothing can be said, which stderr is told.
+func (h *history) hold(r *check.Report, stderr io.Writer) {
+	if h.before == nil {
+		return
 	}
+	check.Compare(h.before, r)
+	for _, res := range r.Results {
+		if res.Changes == nil {
+			fmt.Fprintf(stderr, "starttls: %s is not in %s, and not compared\n", res.Target, h.compare)
+		}
+	}
+}
+
+// keep saves the report.
+func (h *history) keep(r *check.Report) error {
 	if h.save == "" {
 		return nil
 	}
