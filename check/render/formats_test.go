@@ -191,3 +191,16 @@ func TestChangesAreTold(t *testing.T) {
 		}
 	}
 }
+
+// A server that did not answer is not said to be exposed to anybody.
+func TestSafetyThatIsNotKnown(t *testing.T) {
+	against := check.Against{Eavesdropper: "exposed", Attacker: "exposed"}
+	for verdict, want := range map[string]string{"failed": "not known", "findings": "exposed"} {
+		r := check.Report{Results: []check.Result{{Target: "smtp://x:25", Verdict: verdict, Outcome: check.Unreachable, Level: "none", Against: against}}}
+		for name, mark := range map[string]string{"html": `<td class="` + want + `">` + want + "</td>", "markdown": "| none | " + want + " | " + want + " |"} {
+			if s := written(t, name, r); !strings.Contains(s, mark) {
+				t.Errorf("%s: %s: no %q in %s", verdict, name, mark, s)
+			}
+		}
+	}
+}

@@ -12,10 +12,19 @@ import (
 //go:embed report.html
 var page string
 
+// safety is whom a target is safe from, as far as it could be told about: no
+// conclusion is drawn from a server that did not answer.
+func safety(r check.Result, said string) string {
+	if r.Verdict == "failed" {
+		return "not known"
+	}
+	return said
+}
+
 // html writes one self-contained page: no script, no picture, nothing to load.
 func html(w io.Writer, r check.Report, o Options) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"headline": headline, "show": show, "tally": tally,
+		"headline": headline, "show": show, "tally": tally, "safety": safety,
 		"join": func(s []string) string { return strings.Join(s, ", ") },
 		"class": func(r check.Result) string {
 			return []string{"good", "doubtful", "bad", "unknown"}[state(r, o.failOn())]

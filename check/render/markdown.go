@@ -14,7 +14,7 @@ func markdown(w io.Writer, r check.Report, o Options) error {
 	var b strings.Builder
 	b.WriteString("| target | answer | level | eavesdropper | attacker |\n|---|---|---|---|---|\n")
 	for _, res := range r.Results {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", inline(res.Target), inline(headline(res)), res.Level, res.Against.Eavesdropper, res.Against.Attacker)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", inline(res.Target), inline(headline(res)), res.Level, safety(res, res.Against.Eavesdropper), safety(res, res.Against.Attacker))
 	}
 	for _, res := range r.Results {
 		var items strings.Builder
