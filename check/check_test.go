@@ -222,11 +222,13 @@ func TestFindings(t *testing.T) {
 			return serve(t, protocol.XMPPClient, c)
 		}, Upgraded},
 		"cert-other-names": {func() Target { return serve(t, protocol.Submission, good()) }, Upgraded},
+		"version-too-low":  {func() Target { return serve(t, protocol.IMAP, good()) }, Upgraded},
 		"level-too-low":    {func() Target { return serve(t, protocol.SMTP, issue(t, newCA(t), nil, name)) }, Upgraded},
 		"probe-failed":     {func() Target { return serve(t, mute{protocol.IMAP}, good()) }, Upgraded},
 	}
 	special := map[string]func(*Options){
 		"level-too-low":    func(o *Options) { o.Require = "verify" },
+		"version-too-low":  func(o *Options) { o.Profile = &Profile{MinVersion: "TLS 1.3"} },
 		"cert-other-names": func(o *Options) { o.Names = []string{name, "other.example.test"} },
 		"cert-long-lived":  func(o *Options) { o.Roots = nil },
 		"cert-lint":        func(o *Options) { o.Roots, o.Full, o.Lint = nil, true, lint.Certificate },

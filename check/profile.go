@@ -1,6 +1,7 @@
 package check
 
 import (
+	"crypto/tls"
 	"embed"
 	"errors"
 	"fmt"
@@ -13,14 +14,18 @@ import (
 )
 
 // Profile is a set of house rules: how grave findings are, which of them fail,
-// and the level that must be reached.
+// the level that must be reached and the oldest version that may be accepted.
 type Profile struct {
-	About    string              `toml:"about"`
-	Source   []string            `toml:"source"` // where the rules are from
-	FailOn   Severity            `toml:"fail-on"`
-	Require  string              `toml:"require"`  // encrypt, verify, mta-sts or dane
-	Severity map[string]Severity `toml:"severity"` // by the id of a finding; "off" leaves one out
+	About      string              `toml:"about"`
+	Source     []string            `toml:"source"` // where the rules are from
+	FailOn     Severity            `toml:"fail-on"`
+	Require    string              `toml:"require"`     // encrypt, verify, mta-sts or dane
+	MinVersion string              `toml:"min-version"` // the oldest that may be accepted: "TLS 1.2" or "TLS 1.3"
+	Severity   map[string]Severity `toml:"severity"`    // by the id of a finding; "off" leaves one out
 }
+
+// versions are those that can be the oldest.
+var versions = map[string]uint16{"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13}
 
 // off is the severity of findings that a profile leaves out.
 const off Severity = "off"
@@ -60,13 +65,16 @@ func ParseProfile(text []byte) (*Profile, error) {
 		return nil, err
 	}
 	if unknown := meta.Undecoded(); len(unknown) > 0 {
-		return nil, fmt.Errorf("%q is no key of a profile: about, source, fail-on, require, severity", unknown[0])
+		return nil, fmt.Errorf("%q is no key of a profile: about, source, fail-on, require, min-version, severity", unknown[0])
 	}
 	if p.FailOn != "" && !slices.Contains(severities[1:], p.FailOn) {
 		return nil, fmt.Errorf("fail-on %q: it is info, low, medium or high", p.FailOn)
 	}
 	if p.Require != "" && !slices.Contains(levels[1:], p.Require) {
 		return nil, fmt.Errorf("require %q: it is %s", p.Require, strings.Join(levels[1:], ", "))
+	}
+	if p.MinVersion != "" && versions[p.MinVersion] == 0 {
+		return nil, fmt.Errorf("min-version %q: it is TLS 1.2 or TLS 1.3", p.MinVersion)
 	}
 	for id, s := range p.Severity {
 		if s != off && !slices.Contains(severities[1:], s) {

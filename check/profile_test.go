@@ -1,7 +1,9 @@
 package check
 
 import (
+	"crypto/tls"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +37,7 @@ func TestParseProfileBad(t *testing.T) {
 		"fail-on = ":                             "line 1: ",
 		"fail_on = \"low\"":                      `"fail_on" is no key`,
 		"fail-on = \"bad\"":                      `fail-on "bad"`,
+		"min-version = \"1.2\"":                  `min-version "1.2": it is TLS 1.2 or TLS 1.3`,
 		"require = \"none\"":                     `require "none"`,
 		"[severity]\nold-tls = \"terrible\"":     `severity of old-tls: "terrible"`,
 		"[severity]\ncert-expire = \"high\"":     "did you mean cert-expire",
@@ -75,6 +78,26 @@ func TestProfileWeighs(t *testing.T) {
 		}
 		if (r.Verdict == "ok") != (want == "") {
 			t.Errorf("%q: verdict %s", text, r.Verdict)
+		}
+	}
+}
+
+// The oldest version that a profile allows is the oldest that a server may accept.
+func TestProfileMinVersion(t *testing.T) {
+	ca := newCA(t)
+	for accepts, allowed := range map[uint16][]string{tls.VersionTLS12: {"TLS 1.2"}, tls.VersionTLS13: {"TLS 1.2", "TLS 1.3"}} {
+		c := issue(t, ca, nil, name)
+		c.TLS.MinVersion = accepts
+		at := serve(t, protocol.Submission, c)
+		for version := range versions {
+			p, err := ParseProfile([]byte("min-version = \"" + version + "\""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name, Level: Handshake, Profile: p})
+			if found := slices.Contains(ids(r), "version-too-low"); found == slices.Contains(allowed, version) {
+				t.Errorf("%s and newer accepted, %s demanded: %v", tls.VersionName(accepts), version, ids(r))
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"sync"
@@ -45,7 +46,10 @@ func (r *run) share() int {
 // tests runs all tests that the options ask for, side by side, and takes down
 // what they found in the order they stand in.
 func (r *run) tests(ctx context.Context) {
-	todo := []test{{id: "old-tls", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.oldVersions(ctx) }}}
+	todo := []test{{id: "old-tls", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.olderThan(ctx, tls.VersionTLS12) }}}
+	if p := r.options.Profile; p != nil && p.MinVersion != "" {
+		todo = append(todo, test{id: "version-too-low", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.olderThan(ctx, versions[p.MinVersion]) }})
+	}
 	if len(r.options.Names) > 0 {
 		todo = append(todo, test{id: "cert-other-names", level: Handshake, outside: true, try: func(ctx context.Context, r *run) trial { return r.otherNames(ctx) }})
 	}

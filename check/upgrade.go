@@ -174,18 +174,18 @@ func (r *run) inside(ctx context.Context, conn *starttls.Conn) bool {
 	return true
 }
 
-// oldVersions tries once with nothing newer than TLS 1.1.
-func (r *run) oldVersions(ctx context.Context) trial {
-	if r.TLS.Version < "TLS 1.2" {
+// olderThan tries once with nothing as new as the version given.
+func (r *run) olderThan(ctx context.Context, least uint16) trial {
+	if r.version < least {
 		return trial{verdict: Warn, detail: "the best version that the server has is " + r.TLS.Version}
 	}
-	v := r.visit(ctx, func(c *starttls.Config) { c.TLS.MaxVersion = tls.VersionTLS11 })
+	v := r.visit(ctx, func(c *starttls.Config) { c.TLS.MaxVersion = least - 1 })
 	var e *starttls.Error
 	switch {
 	case v.err != nil && v.seen != nil: // and then broke off, for want of a client's certificate mostly
 		return trial{verdict: Warn, detail: "the server accepts " + tls.VersionName(v.seen.Version)}
 	case errors.As(v.err, &e) && e.Stage == starttls.StageHandshake && !e.Timeout() && ctx.Err() == nil:
-		return trial{verdict: Passed, detail: "the server refuses TLS 1.0 and 1.1"}
+		return trial{verdict: Passed, detail: "the server refuses all that is older than " + tls.VersionName(least)}
 	case v.err != nil:
 		return r.notMade(ctx, v.err)
 	}
