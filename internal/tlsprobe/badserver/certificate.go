@@ -11,7 +11,7 @@ import (
 )
 
 // Certificate makes what a Config wants: a certificate for names, with an RSA
-// key of 2048 bits, issued by issuer and valid for a day.
+// key of 2048 bits, issued by issuer and valid for 90 days.
 func Certificate(issuer tls.Certificate, names ...string) (tls.Certificate, error) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -20,7 +20,7 @@ func Certificate(issuer tls.Certificate, names ...string) (tls.Certificate, erro
 	now := time.Now().UTC()
 	t := &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(23 * time.Hour),
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(90 * 24 * time.Hour),
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
