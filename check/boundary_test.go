@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,5 +161,27 @@ func TestAnswerInClearIsCalledSo(t *testing.T) {
 	}
 	if !seen {
 		t.Error("nothing is answered in clear")
+	}
+}
+
+// The evidence of a command in clear has the command, and the answer, where they
+// were said.
+func TestEvidenceHasWhatWasInjected(t *testing.T) {
+	ca := newCA(t)
+	for fault, inside := range map[*hostile.Fault]bool{{Keep: hostile.All, ReadsOn: true}: true, {ClearInstead: true}: false} {
+		at := faulty(t, protocol.Submission, issue(t, ca, nil, name), func(*heard) hostile.Fault { return *fault })
+		for _, f := range Run(t.Context(), at, Options{Roots: ca.Pool(), Name: name}).Findings {
+			if !slices.Contains([]string{"inject-segment", "inject-delayed", "inject-after-ok"}, f.ID) {
+				continue
+			}
+			said := slices.IndexFunc(f.Evidence, func(l string) bool { return strings.HasPrefix(l, "C: EHLO M") })
+			answer := "S: 250 "
+			if inside {
+				answer = "S~ 250-"
+			}
+			if at := slices.IndexFunc(f.Evidence, func(l string) bool { return strings.HasPrefix(l, answer) }); said < 0 || inside && at < said || !inside && !strings.HasPrefix(f.Evidence[len(f.Evidence)-1], answer) || !f.Bad() {
+				t.Errorf("%s %s:\n%s", f.ID, f.Verdict, strings.Join(f.Evidence, "\n"))
+			}
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 type exchanged struct {
 	visit    visit
 	raw      *listened // all that came on the connection
+	late     []byte    // what was said in clear behind the request, past the transcript
 	said     []byte    // by the server inside TLS
 	reply    starttls.Reply
 	err      error // that ended the listening

@@ -214,6 +214,7 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 		inside = w.inside(in)
 	}
 	requestless := false // what comes before the ClientHello is then a command in clear like any other
+	var late afterAsk
 	x := r.exchange(ctx, in, inside, func(c *starttls.Config) {
 		if w.ask != nil {
 			c.OnAsk = func(msg []byte) []starttls.Segment {
@@ -230,10 +231,15 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 			open := c.Dialer
 			c.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				nc, err := open(ctx, network, addr)
-				return &afterAsk{Conn: nc, asked: &asked, probe: in.Probe}, err
+				late = afterAsk{Conn: nc, asked: &asked, probe: in.Probe}
+				return &late, err
 			}
 		}
 	})
+	if late.n > 1 { // the transcript does not have it
+		x.late = in.Probe
+	}
+	x.evidence = said(x.evidence, x.late)
 	t := trial{evidence: x.evidence}
 	switch {
 	case x.visit.err != nil:
@@ -248,6 +254,16 @@ func (r *run) inject(ctx context.Context, in starttls.Injection, w way) trial {
 		t.verdict, t.detail = Inconclusive, "the session hangs inside TLS"
 	}
 	return t
+}
+
+// said puts what was said in clear behind the request into a dialogue: in front of
+// what was said inside TLS.
+func said(dialogue []string, probe []byte) []string {
+	at := slices.IndexFunc(dialogue, func(l string) bool { return len(l) > 1 && l[1] == '~' })
+	if at < 0 {
+		at = len(dialogue)
+	}
+	return slices.Insert(slices.Clone(dialogue), at, clearEntry(starttls.ClientSide, probe)...)
 }
 
 // afterAsk says the probe in front of the second thing that is written once TLS
@@ -278,7 +294,8 @@ func (r *run) notCrossed(ctx context.Context, in starttls.Injection, mayAnswer b
 	if !errors.As(err, &e) || e.Stage == starttls.StageDial || ctx.Err() != nil || !e.Asked {
 		return r.notMade(ctx, err)
 	}
-	t := trial{verdict: Passed, evidence: lines(e.Transcript)}
+	t := trial{verdict: Passed, evidence: said(lines(e.Transcript), x.late)}
+	answer := withoutRecords(x.raw.past(e.Transcript))
 	var injected *starttls.InjectedError
 	var clear *starttls.CleartextError
 	var refused *starttls.RefusedError
@@ -288,9 +305,10 @@ func (r *run) notCrossed(ctx context.Context, in starttls.Injection, mayAnswer b
 		t.detail = "the server refuses TLS then: " + starttls.Quote(refused.Reply)
 	case errors.As(err, &odd):
 		t.detail = "the server answers in clear, before TLS: " + starttls.Quote(odd.Reply)
-	case !mayAnswer && in.Classify(withoutRecords(x.raw.past(e.Transcript))).Probe:
+	case !mayAnswer && in.Classify(answer).Probe:
 		t.verdict, t.severity, t.title = Warn, Low, "A command in clear behind the request for TLS is answered in clear"
-		t.detail = "the server answers in clear, behind its consent to TLS: " + starttls.Quote(x.raw.past(e.Transcript))
+		t.detail = "the server answers in clear, behind its consent to TLS: " + starttls.Quote(answer)
+		t.evidence = append(t.evidence, clearEntry(starttls.ServerSide, answer)...)
 	case errors.As(err, &injected):
 		t.detail = "the server says in clear, and no more: " + starttls.Quote(injected.Bytes)
 	case errors.As(err, &clear):
