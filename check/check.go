@@ -169,7 +169,11 @@ func (r *run) conclude() {
 	}
 	r.against()
 	if need := r.options.Require; need != "" && !r.unsure && slices.Index(levels, r.Level) < slices.Index(levels, need) {
-		r.add("level-too-low", fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level))
+		detail := fmt.Sprintf("the level %s is required, and %s is reached", need, r.Level)
+		if r.options.Policies == nil && (need == "dane" || need == "mta-sts") {
+			detail += "; policies were not looked up, as they are where a domain is checked"
+		}
+		r.add("level-too-low", detail)
 	}
 	r.finish()
 }
@@ -230,7 +234,10 @@ func (r *run) against() {
 	case !r.Certificate.Verified:
 		r.Against.AttackerFix = r.fixOf(func(f Finding) bool { return strings.HasPrefix(f.ID, "cert-") })
 	case r.role() == starttls.Relay:
-		r.Against.AttackerFix = "Publish a policy that senders must keep to: DANE (TLSA records in a signed zone) or MTA-STS in the mode enforce."
+		r.Against.AttackerFix = r.fixOf(func(f Finding) bool { return strings.HasPrefix(f.ID, "dane-") || strings.HasPrefix(f.ID, "sts-") })
+		if r.Against.AttackerFix == "" {
+			r.Against.AttackerFix = "Publish a policy that senders must keep to: DANE (TLSA records in a signed zone) or MTA-STS in the mode enforce."
+		}
 	default:
 		r.Against.Attacker = "safe"
 	}

@@ -25,6 +25,7 @@ type Policies struct {
 	CAA    []string       // who may issue certificates for the domain
 
 	resolver *dnssec.Resolver
+	asked    dnssec.Server // the last one
 }
 
 // FindPolicies looks up the policies of a domain: DANE, MTA-STS, TLSRPT, CAA.
@@ -32,7 +33,9 @@ func FindPolicies(ctx context.Context, domain string, r *dnssec.Resolver, o Opti
 	p := &Policies{resolver: r}
 	f := &policy.Finder{DNS: r, STS: &mtasts.Client{Resolver: r, Roots: o.Roots, Dial: o.Dialer, Timeout: o.Timeout}}
 	p.Domain, p.Err = f.Domain(ctx, domain)
-	if a, err := r.CAA(ctx, domain); err == nil {
+	a, err := r.CAA(ctx, domain)
+	p.asked = a.Server
+	if err == nil {
 		for _, c := range a.Records {
 			p.CAA = append(p.CAA, c.Tag+" "+c.Value)
 		}
@@ -71,7 +74,7 @@ func (p *Policies) on(ctx context.Context, t Target) *bearing {
 
 // apply holds a result against the policies that bear on it.
 func (r *run) apply(b *bearing) {
-	r.Policy.CAA = b.policies.CAA
+	r.Policy.CAA, r.Policy.Resolver = b.policies.CAA, b.policies.source()
 	r.applyDANE(b)
 	if !b.mail {
 		return
@@ -90,9 +93,22 @@ func (r *run) apply(b *bearing) {
 	r.applySTS(b)
 	r.applyTLSRPT(b.policies.Domain)
 	r.Policy.Senders = r.senders(b)
-	if !r.bound() {
+	if !r.bound() && r.Policy.Level == policy.May.String() {
 		r.add("no-policy", "")
 	}
+}
+
+// source is the resolver that answered, and whether what it says of DNSSEC is
+// believed.
+func (p *Policies) source() string {
+	if p.asked.Addr == "" {
+		return ""
+	}
+	s := p.asked.Addr + ", " + p.asked.Trust.String()
+	if p.asked.Trust == dnssec.Untrusted {
+		s += ": no record counts as proven by DNSSEC"
+	}
+	return s
 }
 
 // state is the first visit's handshake as a policy wants to see it; nil where

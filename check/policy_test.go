@@ -114,16 +114,16 @@ func TestPolicies(t *testing.T) {
 		"nothing":           {domain{}, "no-policy tlsrpt-missing", "verify", "may", "", "exposed", "TTTT"},
 		"DANE":              {domain{state: testdns.Secure, zone: tlsaGood + rptRecord}, "", "dane", "dane", "", "safe", "TTTT"},
 		"DANE, expired":     {domain{state: testdns.Secure, zone: tlsaGood + rptRecord, cert: expired}, "", "dane", "dane", "", "safe", "TTTT"},
-		"DANE mismatch":     {domain{state: testdns.Secure, zone: tlsaBad + rptRecord}, "dane-mismatch no-policy", "verify", "dane", "validation-failure", "exposed", "TTWW"},
+		"DANE mismatch":     {domain{state: testdns.Secure, zone: tlsaBad + rptRecord}, "dane-mismatch", "verify", "dane", "validation-failure", "exposed", "TTWW"},
 		"DANE rollover":     {domain{state: testdns.Secure, zone: tlsaBad + tlsaGood + rptRecord}, "dane-idle-records", "dane", "dane", "", "safe", "TTTT"},
-		"DANE unusable":     {domain{state: testdns.Secure, zone: "_25._tcp.mx TLSA 1 1 1 SPKI\n" + rptRecord}, "dane-idle-records? dane-unusable no-policy", "verify", "encrypt", "", "exposed", "TTTT"},
-		"DANE, no TLS":      {domain{state: testdns.Secure, zone: tlsaGood + rptRecord, hides: true}, "dane-no-tls no-policy", "none", "dane", "starttls-not-supported", "exposed", "CCWW"},
-		"DANE bogus":        {domain{state: testdns.Secure, bogus: true, zone: rptRecord}, "dane-unreachable no-policy", "verify", "dane", "dnssec-invalid", "exposed", "TTWW"},
+		"DANE unusable":     {domain{state: testdns.Secure, zone: "_25._tcp.mx TLSA 1 1 1 SPKI\n" + rptRecord}, "dane-idle-records? dane-unusable", "verify", "encrypt", "", "exposed", "TTTT"},
+		"DANE, no TLS":      {domain{state: testdns.Secure, zone: tlsaGood + rptRecord, hides: true}, "dane-no-tls", "none", "dane", "starttls-not-supported", "exposed", "CCWW"},
+		"DANE bogus":        {domain{state: testdns.Secure, bogus: true, zone: rptRecord}, "dane-unreachable", "verify", "dane", "dnssec-invalid", "exposed", "TTWW"},
 		"DANE insecure":     {domain{zone: tlsaGood + rptRecord}, "no-policy", "verify", "may", "", "exposed", "TTTT"},
 		"MTA-STS":           {domain{zone: stsRecord + rptRecord, sts: enforce}, "", "mta-sts", "secure", "", "safe", "TTTT"},
 		"MTA-STS testing":   {domain{zone: stsRecord + rptRecord, sts: strings.Replace(enforce, "enforce", "testing", 1)}, "no-policy sts-testing", "mta-sts", "may", "", "exposed", "TTTT"},
-		"MTA-STS, other MX": {domain{zone: stsRecord + rptRecord, sts: strings.Replace(enforce, "mx.mail", "mx.other", 1)}, "no-policy sts-mismatch", "verify", "secure", "validation-failure", "exposed", "TWTW"},
-		"MTA-STS, expired":  {domain{zone: stsRecord + rptRecord, sts: enforce, cert: expired}, "no-policy sts-mismatch", "encrypt", "secure", "certificate-expired", "exposed", "TWTW"},
+		"MTA-STS, other MX": {domain{zone: stsRecord + rptRecord, sts: strings.Replace(enforce, "mx.mail", "mx.other", 1)}, "sts-mismatch", "verify", "secure", "validation-failure", "exposed", "TWTW"},
+		"MTA-STS, expired":  {domain{zone: stsRecord + rptRecord, sts: enforce, cert: expired}, "sts-mismatch", "encrypt", "secure", "certificate-expired", "exposed", "TWTW"},
 		"MTA-STS broken":    {domain{zone: stsRecord + rptRecord, sts: "hello"}, "no-policy sts-broken", "verify", "may", "", "exposed", "TTTT"},
 		"MTA-STS for a day": {domain{zone: stsRecord + rptRecord, sts: strings.Replace(enforce, "1209600", "86400", 1)}, "sts-short-lived", "mta-sts", "secure", "", "safe", "TTTT"},
 		"TLSRPT broken":     {domain{zone: "_smtp._tls TXT \"v=TLSRPTv1; rua=\"\n"}, "no-policy tlsrpt-broken", "verify", "may", "", "exposed", "TTTT"},
@@ -137,6 +137,14 @@ func TestPolicies(t *testing.T) {
 					got = append(got, f.ID)
 					red[f.ID] = true
 				}
+			}
+			for _, f := range r.Findings {
+				if f.Bad() && strings.HasPrefix(f.ID, "dane-") && r.Against.AttackerFix != f.Fix && r.Outcome == Upgraded {
+					t.Errorf("%s, but against an attacker: %q", f.ID, r.Against.AttackerFix)
+				}
+			}
+			if !strings.HasSuffix(r.Policy.Resolver, ", trusted: named by the user") {
+				t.Errorf("resolver %q", r.Policy.Resolver)
 			}
 			slices.Sort(got)
 			want := strings.Fields(c.findings)
@@ -163,5 +171,13 @@ func TestPolicies(t *testing.T) {
 		if !red[e.id] {
 			t.Errorf("%s has no red fixture", e.id)
 		}
+	}
+}
+
+// Whose word on DNSSEC was not believed is told too: it is why DANE does not count.
+func TestResolverThatIsNotTrusted(t *testing.T) {
+	p := &Policies{asked: dnssec.Server{Addr: "192.0.2.53:53"}}
+	if got, want := p.source(), "192.0.2.53:53, not trusted: no record counts as proven by DNSSEC"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -130,6 +130,7 @@ type Policy struct {
 	TLSRPT     []string `json:"tlsrpt,omitempty"` // the record
 	CAA        []string `json:"caa,omitempty"`
 	Senders    []Sender `json:"senders,omitempty"`
+	Resolver   string   `json:"resolver,omitempty"` // that was asked, and whether its word on DNSSEC is trusted
 }
 
 // DANE is what TLSA records say.

@@ -225,6 +225,9 @@ func tally(findings []check.Finding) string {
 
 // policy says what the domain demands, and what senders would do.
 func (p printer) policy(y check.Policy) {
+	if y.Level != "" || y.DANE != nil && len(y.DANE.Records) > 0 {
+		p.fact("resolver", y.Resolver)
+	}
 	if y.Level != "" {
 		p.fact("policy", strings.Join(nonEmpty(y.Level, y.Reason, y.ResultType), "; "))
 	}
