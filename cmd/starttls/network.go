@@ -204,6 +204,10 @@ func (n *network) addresses(ctx context.Context, t check.Target, all bool) ([]ch
 	ctx, cancel := context.WithTimeout(ctx, n.timeout)
 	defer cancel()
 	ips, err := n.dns().LookupIP(ctx, map[string]string{"tcp": "ip", "tcp4": "ip4", "tcp6": "ip6"}[n.tcp()], t.Host)
+	var e *net.DNSError
+	if errors.As(err, &e) && n.resolver != "" {
+		e.Server = n.resolver // the library names the system's
+	}
 	if err != nil {
 		return nil, err
 	}
