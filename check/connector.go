@@ -108,6 +108,7 @@ func (c *connector) slowDown(why error) bool {
 		return true
 	}
 	c.next = now.Add(rest[c.rests])
+	c.gap = max(2*c.gap, gapOffLoopback) // those that wait would else all come at once again
 	if c.waits != nil {
 		c.waits(fmt.Sprintf("waiting %v, the server wants fewer connections", rest[c.rests]))
 	}
