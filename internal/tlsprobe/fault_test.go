@@ -109,7 +109,7 @@ func TestScanFindsOneFlaw(t *testing.T) {
 		"3des": {"sweet32"}, "deflate": {"crime"}, "insecure-renegotiation": {"insecure-renegotiation", "renegotiation-dos"},
 		"renegotiation": {"renegotiation-dos"}, "heartbleed": {"heartbleed"}, "early-ccs": {"ccs-injection"}, "robot": {"robot"},
 		"ticketbleed": {"ticketbleed"}, "common-prime": {"logjam"}, "no-fallback-scsv": {"fallback"},
-		"any-alpn": nil, "unbound-keys": nil, "needs-sni": nil, "one-segment": nil,
+		"any-alpn": nil, "unbound-keys": nil, "needs-sni": nil, "one-segment": nil, "client-order": nil,
 	}
 	servers := append(badserver.Flaws, badserver.Flaw{Name: "none"})
 	for _, f := range servers {

@@ -41,6 +41,7 @@ type Config struct {
 	NeedsName      bool // refuses a hello without a host name it knows
 	ReadsOnce      bool // waits for ever if the hello is not in the first segment
 	IgnoresSignals bool // goes on when the client says that it fell back
+	ClientOrder    bool // takes the suite that the client likes best
 	ShortList      bool // closes when it is offered more than 100 cipher suites
 }
 

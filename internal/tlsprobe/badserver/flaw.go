@@ -48,6 +48,7 @@ var Flaws = []Flaw{
 	{"no-fallback-scsv", "takes an older version from a client that says it fell back", func(c *Config) {
 		c.Versions, c.IgnoresSignals = []uint16{tlswire.TLS11, tlswire.TLS12}, true
 	}},
+	{"client-order", "takes the cipher suite that the client likes best", func(c *Config) { c.ClientOrder = true }},
 }
 
 // suites adds suites to the good ones.

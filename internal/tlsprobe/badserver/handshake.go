@@ -69,8 +69,12 @@ func (c *conn) negotiate() (alert uint8) {
 	case len(c.cfg.ALPN) > 0 && c.protocol() == "" && h.Extensions.Has(tlswire.ExtALPN) && !c.cfg.AnyALPN:
 		return tlswire.NoApplicationProtocol
 	}
-	for _, id := range c.cfg.Suites {
-		if s := tlswire.SuiteByID(id); slices.Contains(h.Suites, id) && s.In(c.version) && c.can(s) {
+	first, second := c.cfg.Suites, h.Suites
+	if c.cfg.ClientOrder {
+		first, second = second, first
+	}
+	for _, id := range first {
+		if s := tlswire.SuiteByID(id); slices.Contains(second, id) && s.In(c.version) && c.can(s) {
 			c.suite = s
 			return 0
 		}
