@@ -108,8 +108,11 @@ func (r *run) sessionFailed(e *starttls.Error) (lives bool) {
 
 func describeError(e *starttls.Error) *Error {
 	message := e.Err.Error()
-	if errors.Is(e, io.EOF) {
+	switch {
+	case errors.Is(e, io.EOF):
 		message = "the server closed the connection"
+	case errors.Is(e, syscall.ECONNRESET), errors.Is(e, syscall.EPIPE): // said with both ends' addresses, ours another one each time
+		message = "the server closed the connection (reset)"
 	}
 	return &Error{Stage: string(e.Stage), Message: message, Hint: hint(e)}
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -247,5 +248,18 @@ func TestExposed(t *testing.T) {
 		if found := slices.Contains(ids(r), "auth-before-tls"); found != strings.Contains(want, "credentials") {
 			t.Errorf("%s: %v", auth, ids(r))
 		}
+	}
+}
+
+// How the network words a connection's end is the same however it ends, and
+// names no port of ours, which would be another one each time.
+func TestConnectionThatIsReset(t *testing.T) {
+	at := served(t, protocol.Submission, func(nc net.Conn) {
+		replies(nc, "!220 x\r\n", "250-x\r\n250 STARTTLS\r\n", "220 go\r\n")
+		nc.Read(make([]byte, 1)) // of the ClientHello: what is unread makes the end a reset
+	})
+	r := Run(t.Context(), at, Options{Name: name})
+	if r.Outcome != HandshakeFailed || !strings.HasPrefix(r.Error.Message, "the server closed the connection") {
+		t.Errorf("%s %+v", r.Outcome, r.Error)
 	}
 }
