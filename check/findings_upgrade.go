@@ -31,7 +31,7 @@ var upgradeFindings = []entry{
 		"Look into the server's log: TLS did not start. A missing or unreadable key is the usual cause.", []string{"RFC 3207 section 4"}},
 	{"handshake-failed", by{High, Medium, Low}, "The TLS handshake fails",
 		"No common version, cipher or signature was found, the handshake broke off, or a port that should begin with TLS speaks something else.",
-		"Allow TLS 1.2 and 1.3 with the server's default ciphers, and see that the port is meant for TLS.", []string{"RFC 9325 section 3.1"}},
+		"Look into the server's log at the time of this check; allow TLS 1.2 and 1.3 with the server's default ciphers, and see that the port is meant for TLS.", []string{"RFC 9325 section 3.1"}},
 	{"closed", by{Medium, Medium, Low}, "The server closes the connection instead of upgrading it",
 		"The server closed the connection when TLS was asked for.",
 		"Look into the server's log at the time of this check.", nil},
