@@ -204,3 +204,16 @@ func TestSafetyThatIsNotKnown(t *testing.T) {
 		}
 	}
 }
+
+// The page says first how grave the faults are that make an answer a bad one.
+func TestPageCountsFaults(t *testing.T) {
+	r := check.Report{Results: []check.Result{{Verdict: "ok", Outcome: check.Upgraded}, {Verdict: "findings", Outcome: check.Upgraded, Findings: []check.Finding{
+		{ID: "a", Severity: check.High, Verdict: check.Vulnerable}, {ID: "b", Severity: check.Low, Verdict: check.Warn}, {ID: "c", Severity: check.Low, Verdict: check.Warn}, {ID: "d", Severity: check.Info, Verdict: check.Noted},
+	}}}}
+	s := written(t, "html", r)
+	for _, want := range []string{"<td>none</td>", "<td>1 high, 2 low</td>"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}
