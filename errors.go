@@ -80,14 +80,20 @@ func (e *RefusedError) Error() string {
 	return "the server refused: " + Quote(e.Reply)
 }
 
-// A ReplyError is an answer that the protocol does not allow at that point.
+// A ReplyError is an answer, or on a server something said, that the protocol
+// does not allow at that point.
 type ReplyError struct {
-	Expected string // "a reply to EHLO"
-	Reply    []byte // what came instead, verbatim and untrusted
+	Expected   string // "a reply to EHLO"
+	Reply      []byte // what came instead, verbatim and untrusted
+	FromClient bool   // it may hold a password: Error tells its length alone
 }
 
 func (e *ReplyError) Error() string {
-	return "expected " + e.Expected + ", got " + Quote(e.Reply)
+	got := Quote(e.Reply)
+	if e.FromClient {
+		got = strconv.Itoa(len(e.Reply)) + " bytes"
+	}
+	return "expected " + e.Expected + ", got " + got
 }
 
 // An InjectedError is cleartext that was sent behind the request for TLS or
@@ -95,23 +101,31 @@ func (e *ReplyError) Error() string {
 // would take for something said inside TLS (CVE-2011-0411 and its kin).
 type InjectedError struct {
 	From  Side   // who sent them, or seems to have
-	Bytes []byte // as they came
+	Bytes []byte // as they came; Error does not show a client's, among which a password may be
 }
 
 func (e *InjectedError) Error() string {
-	return fmt.Sprintf("%d bytes of cleartext from the %s cross into TLS: %s", len(e.Bytes), e.From, Quote(e.Bytes))
+	return fmt.Sprintf("%d bytes of cleartext from the %s cross into TLS", len(e.Bytes), e.From) + shown(e.From, e.Bytes)
+}
+
+// shown is what an error shows of a peer's bytes.
+func shown(from Side, b []byte) string {
+	if from == ClientSide {
+		return ""
+	}
+	return ": " + Quote(b)
 }
 
 // A CleartextError is cleartext where a TLS record was due. Bytes holds the
-// first five of them. It is not by itself a sign of injection: a server with
-// no TLS behind its go-ahead looks the same.
+// first five of them; Error does not show a client's. It is not by itself a sign
+// of injection: a server with no TLS behind its go-ahead looks the same.
 type CleartextError struct {
 	From  Side
 	Bytes []byte
 }
 
 func (e *CleartextError) Error() string {
-	return "the " + e.From.String() + " sent cleartext where TLS was due: " + Quote(e.Bytes)
+	return "the " + e.From.String() + " sent cleartext where TLS was due" + shown(e.From, e.Bytes)
 }
 
 // A LimitError says that the peer sent more than it may before TLS.

@@ -51,6 +51,10 @@ func (p *phase) end(err error) error {
 		return context.Cause(p.ctx)
 	}
 	if err != nil {
+		var reply *ReplyError
+		if p.conn.side == ServerSide && errors.As(err, &reply) {
+			reply.FromClient = true
+		}
 		return timedOut(err, p.limit)
 	}
 	return p.nc.SetDeadline(time.Time{})

@@ -45,6 +45,8 @@ func TestInjectionBehindRequest(t *testing.T) {
 				t.Errorf("%s: %v", name, serr)
 			case injected != nil && !strings.HasPrefix(string(injected.Bytes), junk): // an eager client adds its ClientHello
 				t.Errorf("%s: evidence %q", name, injected.Bytes)
+			case strings.Contains(serr.Error(), junk[:4]): // rule 7: it might be a password
+				t.Errorf("%s: the error shows what the client said: %v", name, serr)
 			}
 		}
 	})

@@ -273,6 +273,13 @@ func TestSecretsAreNotKept(t *testing.T) {
 			if s := w.Transcript().String(); strings.Contains(strings.ToLower(s), secret) {
 				t.Errorf("%q is kept:\n%s", l, s)
 			}
+			a, b := loopback(t)
+			go func() { io.WriteString(a, l+"\r\n"+l+"\r\n"); io.Copy(io.Discard, a); a.Close() }()
+			a.SetDeadline(time.Now().Add(time.Second))
+			_, err := starttls.Server(t.Context(), b, p, &starttls.Config{Timeouts: starttls.Timeouts{Cleartext: 50 * time.Millisecond}})
+			if err == nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("%q: the error is %v", l, err)
+			}
 		}
 	})
 }
