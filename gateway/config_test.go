@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"example.org/starttls/protocol"
 )
@@ -81,7 +82,7 @@ func TestBadConfig(t *testing.T) {
 		"client_cert needs":              func(l *Listener) { l.ClientCert = "required" },
 		"of no use without":              func(l *Listener) { l.ClientNames = []string{"x"} },
 		"is no network":                  func(l *Listener) { l.Deny = []string{"x"} },
-		"is no range":                    func(l *Listener) { l.PassivePorts = "9-1" },
+		"is no range":                    func(l *Listener) { l.Protocol, l.PassivePorts = "ftp", "9-1" },
 		"backend.tls is":                 func(l *Listener) { l.Backend.TLS = "x" },
 		"backend.identify is":            func(l *Listener) { l.Backend.Identify = "x" },
 		"has no words for":               func(l *Listener) { l.Protocol, l.Backend.Identify = "ldap", "protocol" },
@@ -99,12 +100,23 @@ func TestBadConfig(t *testing.T) {
 		"clients in clear from everywhere": func(l *Listener) {
 			l.Mode, l.Certificates, l.Listen = "originate", nil, []string{":143"}
 		},
-		"are for mode terminate":        func(l *Listener) { l.Mode = "originate" },
-		"are for mode terminate: guard": func(l *Listener) { l.Mode = "guard" },
-		"have no place in mode guard":   func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "guard", nil, "starttls" },
-		"clear is refuse or log":        func(l *Listener) { l.Mode, l.Certificates, l.Clear = "guard", nil, "x" },
-		"clear is for mode guard":       func(l *Listener) { l.Clear = "log" },
-		"is there to add TLS":           func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "originate", nil, "none" },
+		"are for mode terminate":                                          func(l *Listener) { l.Mode = "originate" },
+		"are for mode terminate: guard":                                   func(l *Listener) { l.Mode = "guard" },
+		"have no place in mode guard":                                     func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "guard", nil, "starttls" },
+		"clear is refuse or log":                                          func(l *Listener) { l.Mode, l.Certificates, l.Clear = "guard", nil, "x" },
+		"clear is for mode guard":                                         func(l *Listener) { l.Clear = "log" },
+		`listen: "25" is no address`:                                      func(l *Listener) { l.Listen = []string{"25"} },
+		`"[::1]:99999" is no address`:                                     func(l *Listener) { l.Listen = []string{"[::1]:99999"} },
+		"backend.address: \"mail.example.test\" is no address":            func(l *Listener) { l.Backend.Address = "mail.example.test" },
+		"clients of /gw.sock have none":                                   func(l *Listener) { l.Listen, l.Backend.Identify = []string{"/gw.sock"}, "protocol" },
+		"accept = implicit begins with TLS":                               func(l *Listener) { l.TLS, l.Accept = "optional", "implicit" },
+		"which imap has not":                                              func(l *Listener) { l.PassivePorts = "1-2" },
+		"is no IP address":                                                func(l *Listener) { l.Protocol, l.PublicIP = "ftp", "x" },
+		"limits.commands is -1":                                           func(l *Listener) { l.Limits.Commands = -1 },
+		`limits.idle is 35ns: write it with its unit, as in idle = "30s"`: func(l *Listener) { l.Limits.Idle = 35 },
+		"limits.dial is -1s":                                              func(l *Listener) { l.Limits.Dial = -time.Second },
+		"min_tls, client_cert, client_ca and client_names are for":        func(l *Listener) { l.Mode, l.Certificates, l.MinTLS = "originate", nil, "1.3" },
+		"is there to add TLS":                                             func(l *Listener) { l.Mode, l.Certificates, l.Backend.TLS = "originate", nil, "none" },
 	} {
 		if err := Check(ok(edit)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("wanted %q, got %v", want, err)
@@ -115,22 +127,54 @@ func TestBadConfig(t *testing.T) {
 	if err := Check(twice); err == nil || !strings.Contains(err.Error(), "is taken") {
 		t.Errorf("two of one name: %v", err)
 	}
-	public := ok(func(*Listener) {})
-	public.Status, public.Pprof = ":9219", true
-	if err := Check(public); err == nil || !strings.Contains(err.Error(), "pprof is for loopback") {
-		t.Errorf("pprof for everybody: %v", err)
+	twice.Listeners[1].Name = "other"
+	if err := Check(twice); err == nil || !strings.Contains(err.Error(), "is in the way of 127.0.0.1:0") {
+		t.Errorf("two at one address: %v", err)
+	}
+	for want, edit := range map[string]func(c *Config){
+		"pprof is for loopback":            func(c *Config) { c.Status, c.Pprof = ":9219", true },
+		"pprof is a page of status":        func(c *Config) { c.Pprof = true },
+		`status: "9219" is no address`:     func(c *Config) { c.Status = "9219" },
+		"drain is 30ns":                    func(c *Config) { c.Drain = 30 },
+		"in the way of :25, of the status": func(c *Config) { c.Status, c.Listeners[0].Listen = ":25", []string{"127.0.0.1:25"} },
+	} {
+		c := ok(func(*Listener) {})
+		edit(&c)
+		if err := Check(c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("wanted %q, got %v", want, err)
+		}
+	}
+}
+
+func TestClash(t *testing.T) {
+	for pair, want := range map[[2]string]bool{
+		{"127.0.0.1:25", "127.0.0.1:25"}: true,
+		{":25", "127.0.0.1:25"}:          true,
+		{"[::1]:25", ":25"}:              true,
+		{"[::]:25", "192.0.2.1:25"}:      true,
+		{"0.0.0.0:25", "localhost:25"}:   true,
+		{"0.0.0.0:25", "[::1]:25"}:       false,
+		{"127.0.0.1:25", "127.0.0.2:25"}: false,
+		{":25", ":26"}:                   false,
+		{":0", "127.0.0.1:0"}:            false,
+		{"/run/a", ":25"}:                false,
+	} {
+		if clash(pair[0], pair[1]) != want {
+			t.Errorf("%q: wanted %v", pair, want)
+		}
 	}
 }
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]string{
-		"drian = \"30s\"\n": `1: "drian" is no key here; is it "drain"?`,
-		"drain = 30 s\n":    "1: ",
+		"drian = \"30s\"\n":                  `1: "drian" is no key here; is it "drain"?`,
+		"drain = 30 s\n":                     "1: ",
+		"[[listener]]\ntsl = \"optional\"\n": `2: "listener.tsl" is no key here; is it "tls"?`,
 		"\n\n[[listener]]\nlisten = [\":1\"]\nprotcol = \"imap\"": `5: "listener.protcol" is no key here; is it "protocol"?`,
 		"[[listener]]\n[listener.limits]\nper_ip = 1":             `3: "listener.limits.per_ip" is no key here`,
 		"[[listener]]\n[listener.backend]\nadress = \"x\"":        `3: "listener.backend.adress" is no key here; is it "address"?`,
 		"[[listener]]\n[listener.limts]\nidle = \"1s\"":           `2: "listener.limts" is no key here; is it "limits"?`,
-		"[[listener]]\nlisten = 25\n":                             " ",
+		"[[listener]]\nlisten = 25\n":                             `2: (last key "listener.listen"): incompatible types`,
 	} {
 		if _, err := Parse(text); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: wanted %q, got %v", text, want, err)

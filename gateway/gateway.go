@@ -13,6 +13,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,13 @@ func services(cfg Config, log *slog.Logger) (out []*service, err error) {
 	if len(cfg.Listeners) == 0 {
 		return nil, errors.New("no listener")
 	}
-	names, addrs := map[string]bool{}, map[string]bool{}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	names, taken := map[string]bool{}, map[string]string{}
+	if cfg.Status != "" {
+		taken[cfg.Status] = statusPage
+	}
 	if _, err := newAuthority(cfg.ACME); err != nil {
 		return nil, err
 	}
@@ -76,17 +83,34 @@ func services(cfg Config, log *slog.Logger) (out []*service, err error) {
 		}
 		names[s.Name] = true
 		for _, a := range l.Listen {
-			if addrs[a] {
-				return nil, fmt.Errorf("listener %d (%s): %s is another listener's", i+1, s.Name, a)
+			for b, whose := range taken {
+				if clash(a, b) || a == b && whose != statusPage {
+					return nil, fmt.Errorf("listener %d (%s): %s is in the way of %s, of %s", i+1, s.Name, a, b, whose)
+				}
 			}
-			addrs[a] = true
+			taken[a] = s.Name
 		}
 		out = append(out, s)
 	}
-	if cfg.Status != "" && !isLocal(cfg.Status) && cfg.Pprof {
-		return nil, fmt.Errorf("pprof is for loopback, and status is %s", cfg.Status)
-	}
 	return out, nil
+}
+
+const statusPage = "the status page"
+
+// check is about what is no listener's.
+func (cfg Config) check() error {
+	if cfg.Status != "" {
+		if err := checkAddress("status", cfg.Status); err != nil {
+			return err
+		}
+	}
+	switch {
+	case cfg.Pprof && cfg.Status == "":
+		return errors.New("pprof is a page of status, which is missing")
+	case cfg.Pprof && !isLocal(cfg.Status):
+		return fmt.Errorf("pprof is for loopback, and status is %s", cfg.Status)
+	}
+	return cmp.Or(checkTime("drain", cfg.Drain), checkTime("expiry_warn", cfg.ExpiryWarn))
 }
 
 // Inherit gives g sockets that are open by now, under the addresses of the

@@ -17,8 +17,8 @@ import (
 
 // guard makes a service ready that takes no part in its sessions.
 func (s *service) guard() error {
-	if s.TLS != "" || s.SignIn != "" || s.Accept != "" || len(s.Certificates) > 0 || s.MinTLS != "" || s.ClientCert != "" || s.ClientCA != "" || s.PassivePorts != "" || s.PublicIP != "" {
-		return errors.New("tls, sign_in, accept, certificate, min_tls, client_cert, client_ca, passive_ports and public_ip are for mode terminate: guard passes TLS on, between the client and the server, and has none")
+	if s.TLS != "" || s.SignIn != "" || s.Accept != "" || len(s.Certificates) > 0 || s.MinTLS != "" || s.ClientCert != "" || s.ClientCA != "" || len(s.ClientNames) > 0 || s.PassivePorts != "" || s.PublicIP != "" {
+		return errors.New("tls, sign_in, accept, certificate, min_tls, client_cert, client_ca, client_names, passive_ports and public_ip are for mode terminate: guard passes TLS on, between the client and the server, and has none")
 	}
 	if b := s.Backend; b.TLS != "" || b.ServerName != "" || b.CA != "" || len(b.Pins) > 0 || b.Cert != "" || b.Verify != "" || b.Resolver != "" || b.Domain != "" || b.Identify == "protocol" {
 		return errors.New("backend.tls, server_name, ca, pins, verify, domain, resolver, cert and identify = protocol have no place in mode guard, which says nothing to the server")

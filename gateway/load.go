@@ -31,8 +31,9 @@ func Parse(text string) (cfg Config, err error) {
 	if errors.As(err, &bad) {
 		return cfg, fmt.Errorf("%d: %s", bad.Position.Line, bad.Message)
 	}
-	if err != nil {
-		return cfg, fmt.Errorf(" %w", err)
+	if err != nil { // a value of the wrong type
+		line, what, _ := strings.Cut(strings.TrimPrefix(err.Error(), "toml: line "), " ")
+		return cfg, fmt.Errorf("%s: %s", line, what)
 	}
 	unknown := md.Undecoded()
 	if len(unknown) == 0 {
@@ -88,24 +89,31 @@ func nearest(name string, among []string) string {
 	return found
 }
 
-// distance counts the letters to be put in, left out or changed (Levenshtein).
+// distance counts the letters to be put in, left out or changed, or exchanged
+// with the next (Damerau and Levenshtein).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	var rows [3][]int // of the letter before the last, the last, and this
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+	}
+	for j := range rows[2] {
+		rows[2][j] = j
 	}
 	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
+		rows[0], rows[1], rows[2] = rows[1], rows[2], rows[0]
+		rows[2][0] = i + 1
 		for j := range len(b) {
-			cost := corner
+			cost := rows[1][j]
 			if a[i] != b[j] {
-				cost = 1 + min(corner, row[j], row[j+1])
+				cost = 1 + min(rows[1][j], rows[2][j], rows[1][j+1])
 			}
-			corner, row[j+1] = row[j+1], cost
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				cost = min(cost, rows[0][j-1]+1)
+			}
+			rows[2][j+1] = cost
 		}
 	}
-	return row[len(b)]
+	return rows[2][len(b)]
 }
 
 // Check reports what is wrong with cfg, as New would, with all files that it

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,11 +46,8 @@ func newService(l Listener, common []Certificate, log *slog.Logger) (s *service,
 	if implicit {
 		s.Accept = or(l.Accept, "implicit")
 	}
-	if len(l.Listen) == 0 {
-		return nil, errors.New(`listen is missing: where do clients come? listen = [":587"]`)
-	}
-	if l.Backend.Address == "" {
-		return nil, errors.New("backend.address is missing")
+	if err := cmp.Or(s.addresses(), l.Limits.check()); err != nil {
+		return nil, err
 	}
 	if s.Clear != "" && s.Mode != "guard" {
 		return nil, errors.New("clear is for mode guard; in terminate it is tls that says what may pass in clear")
@@ -118,6 +116,9 @@ func (s *service) terminate(common []Certificate) error {
 	case "optional":
 		s.front.Offer.Mode = starttls.Optional
 		s.hello = &helloCache{}
+		if s.Accept == "implicit" {
+			return errors.New("accept = implicit begins with TLS: nothing of it is optional")
+		}
 		if err := s.signIn(); err != nil {
 			return err
 		}
@@ -158,8 +159,8 @@ func (s *service) originate() error {
 			return fmt.Errorf("%s takes clients in clear from everywhere: listen on loopback or a unix socket, or say whom to allow", addr)
 		}
 	}
-	if s.TLS != "" || s.SignIn != "" || s.Accept == "implicit" || s.Accept == "both" || len(s.Certificates) > 0 || s.ClientCert != "" {
-		return errors.New("tls, sign_in, accept, certificate and client_cert are for mode terminate: in originate clients are in clear")
+	if s.TLS != "" || s.SignIn != "" || s.Accept == "implicit" || s.Accept == "both" || len(s.Certificates) > 0 || s.MinTLS != "" || s.ClientCert != "" || s.ClientCA != "" || len(s.ClientNames) > 0 {
+		return errors.New("tls, sign_in, accept, certificate, min_tls, client_cert, client_ca and client_names are for mode terminate: in originate clients are in clear")
 	}
 	var err error
 	if s.front, err = s.server(); err != nil {
@@ -167,16 +168,6 @@ func (s *service) originate() error {
 	}
 	s.front.Mode = starttls.None
 	return s.backend(starttls.Required)
-}
-
-// isLocal reports whether only this machine can connect to addr.
-func isLocal(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return true // a path, or a socket of systemd's, which is systemd's to judge
-	}
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // server is the clients' side but for its TLS.

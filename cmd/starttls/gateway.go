@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"example.org/starttls/gateway"
+	"example.org/starttls/protocol"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func newGateway(a *app) *cobra.Command {
@@ -99,7 +102,6 @@ func (g *gatewayFlags) flags(c *cobra.Command) {
 	f.StringVar(&g.l.Backend.Resolver, "resolver", "", "for dane and mta-sts: ask the DNS server at `ADDR` (IP or IP:PORT), which validates")
 	f.StringVar(&g.l.Backend.Identify, "identify", "", "tell it of the client by proxy-v1, proxy-v2 or protocol (XCLIENT, ID)")
 	f.StringVar(&g.status, "status", "", "show /metrics and /healthz at `ADDR`")
-	c.MarkFlagsMutuallyExclusive("config", "listen")
 	c.MarkFlagFilename("config", "toml")
 }
 
@@ -112,6 +114,9 @@ func (g *gatewayFlags) source() string {
 
 func (g *gatewayFlags) config(c *cobra.Command) (gateway.Config, error) {
 	if g.file != "" {
+		if beside := listenerFlags(c); len(beside) > 0 {
+			return gateway.Config{}, usagef("say it in the file, or say all by flags", "gateway: %s is for one listener without a file, and --config is given", strings.Join(beside, ", "))
+		}
 		cfg, err := gateway.Load(g.file)
 		if err != nil {
 			return cfg, usagef("docs/gateway.toml shows every key", "%v", err)
@@ -120,6 +125,9 @@ func (g *gatewayFlags) config(c *cobra.Command) (gateway.Config, error) {
 	}
 	if g.l.Protocol == "" {
 		return gateway.Config{}, usagef("as in: "+strings.TrimSpace(strings.Split(c.Example, "\n")[0]), "gateway: neither --config nor --protocol is given")
+	}
+	if _, _, err := protocol.Lookup(g.l.Protocol); err != nil {
+		return gateway.Config{}, usagef(`"starttls protocols" lists them`, "--protocol: %v", err)
 	}
 	cfg := gateway.Config{Status: g.status, Listeners: []gateway.Listener{g.l}}
 	if g.cert != (gateway.Certificate{}) {
@@ -131,6 +139,16 @@ func (g *gatewayFlags) config(c *cobra.Command) (gateway.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// listenerFlags are those given that make a listener.
+func listenerFlags(c *cobra.Command) (out []string) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if !slices.Contains([]string{"config", "check-config", "log-level"}, f.Name) {
+			out = append(out, "--"+f.Name)
+		}
+	})
+	return out
 }
 
 func (g *gatewayFlags) logger(a *app) (*slog.Logger, error) {
