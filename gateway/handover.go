@@ -128,16 +128,17 @@ func (g *Gateway) handOver(ctx context.Context) error {
 		cmd.Process.Kill()
 		return errors.New("the new process has not become ready; its log says why")
 	}
-	g.keepPaths()
+	g.unlinkPaths(false)
 	return nil
 }
 
-// keepPaths leaves the unix sockets' paths where they are when ours are closed:
-// they are the next gateway's.
-func (g *Gateway) keepPaths() {
-	for _, l := range g.Sockets() {
-		if u, ok := l.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false)
+// unlinkPaths says whether closing our unix sockets removes their paths: those of
+// sockets that were handed to us too, but not of those that are the next
+// gateway's by now, nor of systemd's.
+func (g *Gateway) unlinkPaths(yes bool) {
+	for addr, l := range g.Sockets() {
+		if u, ok := l.(*net.UnixListener); ok && !strings.HasPrefix(addr, "fd:") {
+			u.SetUnlinkOnClose(yes)
 		}
 	}
 }

@@ -34,6 +34,7 @@ func (g *Gateway) Run(ctx context.Context, reread func() (Config, error)) error 
 	if err := g.Start(); err != nil {
 		return err
 	}
+	g.unlinkPaths(true)
 	g.log.Info("ready", "listeners", len(g.cfg.Listeners), "pid", os.Getpid())
 	tellReady()
 	var watching sync.WaitGroup

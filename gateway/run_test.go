@@ -149,6 +149,9 @@ func TestRestartWithoutARefusal(t *testing.T) {
 	p.write(t, ca, b.addr, other)
 	must(t, next.Signal(syscall.SIGHUP))
 	waitFor(t, func() bool { return len(p.said("configuration read again")) == 1 })
+	if _, err := os.Lstat(p.socket); err == nil {
+		t.Error("the path of a socket that was handed over stays behind")
+	}
 	p.socket = other
 	c, err := session()
 	must(t, err)
