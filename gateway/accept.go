@@ -71,6 +71,7 @@ func (g *Gateway) take(s *service, nc net.Conn) {
 	g.sessions[x] = struct{}{}
 	g.mu.Unlock()
 	g.running.Add(1)
+	g.metrics.before.WithLabelValues(s.Name).Inc()
 	if err := x.count.enter(s.Limits); err != nil { // counted before a goroutine is made for it
 		x.timeout()
 		nc.Close()

@@ -125,7 +125,7 @@ func TestACME(t *testing.T) {
 			}
 			first := p.session(t, addr, c.Names[0])
 			r := httptest.NewRecorder()
-			g.statusPages(false).ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
+			g.statusPages().ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
 			if text := r.Body.String(); !strings.Contains(text, `certificate_not_after_seconds{listener="smtp",name="mx.example.test"}`) {
 				t.Errorf("the end of the certificate is not among the metrics:\n%s", text)
 			}

@@ -20,6 +20,7 @@ import (
 type metrics struct {
 	registry    *prometheus.Registry
 	connections *prometheus.CounterVec
+	before      *prometheus.GaugeVec
 	sessions    *prometheus.GaugeVec
 	handshakes  *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
@@ -44,6 +45,7 @@ func newMetrics() *metrics {
 		return v
 	}
 	m.connections = counter("connections_total", "Connections that have ended, by how.", "listener", "outcome")
+	m.before = gauge("before_session", "Connections that have no session yet: in clear, in the handshake, or waiting for the backend.", "listener")
 	m.sessions = gauge("sessions", "Sessions under way.", "listener")
 	m.handshakes = counter("handshakes_total", "TLS handshakes, by side.", "listener", "side", "version", "cipher", "group", "resumed")
 	m.injections = counter("injections_total", "Cleartext that tried to cross into TLS, by who sent it.", "listener", "from")
@@ -59,6 +61,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) joined(s *session) {
+	m.before.WithLabelValues(s.Name).Dec()
 	m.sessions.WithLabelValues(s.Name).Inc()
 	t := s.known.times
 	m.seconds.WithLabelValues(s.Name, "clear").Observe(t.Cleartext.Seconds())
@@ -97,6 +100,9 @@ func (m *metrics) handshake(name, side string, c *tls.Conn) {
 
 func (m *metrics) ended(s *session, how string) {
 	m.connections.WithLabelValues(s.Name, how).Inc()
+	if !s.settled {
+		m.before.WithLabelValues(s.Name).Dec()
+	}
 	if r := s.relay.Load(); r != nil {
 		m.sessions.WithLabelValues(s.Name).Dec()
 		m.bytes.WithLabelValues(s.Name, "up").Add(float64(r.up.Load()))
@@ -148,7 +154,7 @@ func (g *Gateway) openStatus() (*statusServer, error) {
 			}
 		}
 		next = &statusServer{addr: g.cfg.Status, Listener: l}
-		next.Handler, next.ReadHeaderTimeout = g.statusPages(g.cfg.Pprof), 10*time.Second
+		next.Handler, next.ReadHeaderTimeout = g.statusPages(), 10*time.Second
 		go next.Serve(l)
 	}
 	if old != nil {
@@ -157,7 +163,7 @@ func (g *Gateway) openStatus() (*statusServer, error) {
 	return next, nil
 }
 
-func (g *Gateway) statusPages(withPprof bool) http.Handler {
+func (g *Gateway) statusPages() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -169,11 +175,24 @@ func (g *Gateway) statusPages(withPprof bool) http.Handler {
 		}
 		w.Write([]byte("ok\n"))
 	})
-	if withPprof {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	}
+	mux.HandleFunc("/debug/pprof/", g.ifPprof(pprof.Index))
+	mux.HandleFunc("/debug/pprof/profile", g.ifPprof(pprof.Profile))
 	return mux
+}
+
+// ifPprof shows a page as long as the configuration, which may be read again,
+// has it.
+func (g *Gateway) ifPprof(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		shown := g.cfg.Pprof
+		g.mu.Unlock()
+		if !shown {
+			http.NotFound(w, r)
+			return
+		}
+		page(w, r)
+	}
 }
 
 // StatusAddr is where the status pages are; nil if there are none.

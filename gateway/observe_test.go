@@ -87,7 +87,7 @@ func TestGuardOfferChanges(t *testing.T) {
 				t.Error(s)
 			}
 			r := httptest.NewRecorder()
-			g.statusPages(false).ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
+			g.statusPages().ServeHTTP(r, httptest.NewRequest("GET", "/metrics", nil))
 			for _, want := range []string{
 				`backend_offer_changes_total{listener="` + p.Info().Name + `",offers="no"} 1`, `backend_offers_tls{listener="` + p.Info().Name + `"} 1`,
 				`client_hellos_total{listener="` + p.Info().Name + `",sni="yes",version="TLS 1.3"} 3`,

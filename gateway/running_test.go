@@ -154,4 +154,18 @@ func TestStatusPages(t *testing.T) {
 	}
 	c.Close()
 	waitFor(t, func() bool { return strings.Contains(get("/metrics"), `starttls_gateway_sessions{listener="imap"} 0`) })
+	idle, err := net.Dial("tcp", addr)
+	must(t, err)
+	waitFor(t, func() bool {
+		return strings.Contains(get("/metrics"), `starttls_gateway_before_session{listener="imap"} 1`)
+	})
+	idle.Close()
+	waitFor(t, func() bool {
+		return strings.Contains(get("/metrics"), `starttls_gateway_before_session{listener="imap"} 0`)
+	})
+	cfg.Pprof = false
+	must(t, g.Reload(cfg))
+	if strings.Contains(get("/debug/pprof/"), "goroutine") {
+		t.Error("pprof goes on after a configuration without it")
+	}
 }
