@@ -155,6 +155,7 @@ func (p citadel) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) e
 		case "QUIT":
 			return writeLF(w, "200 Goodbye.")
 		case "USER":
+			sink.Tell(starttls.Leak{What: "metadata", User: arg})
 			user, reply = arg, "300 Password required for "+arg
 		case "PASS":
 			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PASS", User: user, Secret: []byte(arg)})

@@ -53,6 +53,7 @@ func (s *ftpSession) command(name, arg string) (reply string, known bool) {
 		return s.protection(arg), true
 	case "USER":
 		s.user = arg
+		s.sink.Tell(starttls.Leak{What: "metadata", User: arg})
 		return "331 Password, please", true
 	case "PASS":
 		s.sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "USER", User: s.user, Secret: []byte(arg)})

@@ -86,7 +86,7 @@ func TestFTPServe(t *testing.T) {
 		"<USER u\r\n", ">331 Password, please\r\n", "<PASS a secret\r\n", ">230 Signed in\r\n",
 		"<PWD\r\n", ">257 \"/\"\r\n", "<EPSV\r\n", ">502 Command not implemented\r\n", "<AUTH TLS\r\n", ">503 TLS is not to be had now\r\n",
 		"<QUIT\r\n", ">221 Bye\r\n")
-	if ended != "ok" || len(leaks) != 1 || leaks[0].User != "u" || string(leaks[0].Secret) != "a secret" {
+	if ended != "ok" || len(leaks) != 2 || leaks[0].What != "metadata" || leaks[1].User != "u" || string(leaks[1].Secret) != "a secret" {
 		t.Errorf("ends with %q, leaks %+v", ended, leaks)
 	}
 	if _, ended = session(t, FTP, starttls.Hello{}, false, "<PBSZ 0\r\n", ">503 There is no TLS here\r\n", "<PROT P\r\n", ">503 PBSZ comes first\r\n"); ended != "end of file" {

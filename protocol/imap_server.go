@@ -191,12 +191,16 @@ func (p imap) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 				return err
 			}
 		case "LIST":
+			sink.Tell(starttls.Leak{What: "metadata"})
 			reply = "* LIST () \"/\" INBOX\r\n" + reply
 		case "SELECT", "EXAMINE":
+			sink.Tell(starttls.Leak{What: "metadata"})
 			reply = "* FLAGS ()\r\n* 0 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1] new\r\n" + tag + " OK [READ-ONLY] done"
 		case "APPEND":
 			sink.Tell(starttls.Leak{What: "content"})
-		case "NOOP", "ID", "CLOSE", "ENABLE", "LSUB", "STATUS", "SEARCH", "FETCH", "UID", "NAMESPACE":
+		case "LSUB", "STATUS", "CREATE", "DELETE", "RENAME", "SUBSCRIBE":
+			sink.Tell(starttls.Leak{What: "metadata"})
+		case "NOOP", "ID", "CLOSE", "ENABLE", "SEARCH", "FETCH", "UID", "NAMESPACE":
 		default:
 			if err := w.Refused(); err != nil {
 				return err

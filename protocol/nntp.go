@@ -200,11 +200,16 @@ func (p nntp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 		case "LIST":
 			reply = "215 No groups\r\n."
 		case "GROUP":
+			sink.Tell(starttls.Leak{What: "metadata"})
 			reply = "411 No such group"
+		case "POST", "IHAVE":
+			sink.Tell(starttls.Leak{What: "metadata"})
+			reply = "440 Posting is not permitted"
 		case "AUTHINFO":
 			kind, value, _ := strings.Cut(arg, " ")
 			reply = "281 Signed in"
 			if strings.EqualFold(kind, "USER") {
+				sink.Tell(starttls.Leak{What: "metadata", User: value})
 				user, reply = value, "381 Password, please"
 			} else {
 				sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "USER", User: user, Secret: []byte(value)})

@@ -53,7 +53,7 @@ func TestNNTPModeReader(t *testing.T) {
 func TestNNTPServe(t *testing.T) {
 	leaks, ended := session(t, NNTP, starttls.Hello{}, true, "<CAPABILITIES\r\n", ">101 Capability list:\r\nVERSION 2\r\nREADER\r\nAUTHINFO USER\r\n.\r\n",
 		"<AUTHINFO USER u\r\n", ">381 Password, please\r\n", "<AUTHINFO PASS p\r\n", ">281 Signed in\r\n", "<STARTTLS\r\n", ">502 TLS is not to be had now\r\n", "<QUIT\r\n", ">205 Bye\r\n")
-	if ended != "ok" || len(leaks) != 1 || leaks[0].User != "u" || string(leaks[0].Secret) != "p" {
+	if ended != "ok" || len(leaks) != 2 || leaks[0].What != "metadata" || leaks[1].User != "u" || string(leaks[1].Secret) != "p" {
 		t.Errorf("ends with %q, leaks %+v", ended, leaks)
 	}
 }

@@ -143,6 +143,7 @@ func (p nut) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) error
 		case "LOGOUT":
 			return writeLF(w, "OK Goodbye")
 		case "USERNAME":
+			sink.Tell(starttls.Leak{What: "metadata", User: arg})
 			user, reply = arg, "OK"
 		case "PASSWORD":
 			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "PASSWORD", User: user, Secret: []byte(arg)})

@@ -208,7 +208,12 @@ func (p pop3) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 			}
 			continue
 		case "USER":
+			sink.Tell(starttls.Leak{What: "metadata", User: arg})
 			user, reply = arg, "+OK"
+		case "APOP":
+			name, digest, _ := strings.Cut(arg, " ")
+			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "APOP", User: name, Secret: []byte(digest)})
+			reply = "+OK signed in"
 		case "PASS":
 			sink.Tell(starttls.Leak{What: "sign-in", Mechanism: "USER", User: user, Secret: []byte(arg)})
 			reply = "+OK signed in"

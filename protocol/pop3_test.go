@@ -45,7 +45,7 @@ func TestPOP3Server(t *testing.T) {
 func TestPOP3Serve(t *testing.T) {
 	leaks, ended := session(t, POP3, starttls.Hello{}, true, "<CAPA\r\n", ">+OK\r\nUIDL\r\nUSER\r\nSASL PLAIN\r\n.\r\n", "<USER u\r\n", ">+OK\r\n", "<PASS a b\r\n", ">+OK signed in\r\n",
 		"<AUTH PLAIN\r\n", ">+ \r\n", "<AHUAcA==\r\n", ">+OK signed in\r\n", "<STAT\r\n", ">+OK 0 0\r\n", "<STLS\r\n", ">-ERR unknown command\r\n", "<QUIT\r\n", ">+OK bye\r\n")
-	if ended != "ok" || len(leaks) != 2 || string(leaks[0].Secret) != "a b" || string(leaks[1].Secret) != "p" {
+	if ended != "ok" || len(leaks) != 3 || leaks[0].What != "metadata" || string(leaks[1].Secret) != "a b" || string(leaks[2].Secret) != "p" {
 		t.Errorf("ends with %q, leaks %+v", ended, leaks)
 	}
 }

@@ -17,6 +17,7 @@ func (postgresql) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) 
 	if params == nil || err != nil {
 		return err
 	}
+	sink.Tell(starttls.Leak{What: "metadata", User: pgParam(params, "user")})
 	if _, err := w.Write(pgPacket('R', "\x00\x00\x00\x03")); err != nil {
 		return err
 	}

@@ -32,10 +32,11 @@ type xmpp struct {
 }
 
 const (
-	nsStreams = "http://etherx.jabber.org/streams"
-	nsTLS     = "urn:ietf:params:xml:ns:xmpp-tls"
-	nsSASL    = "urn:ietf:params:xml:ns:xmpp-sasl"
-	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsStreams    = "http://etherx.jabber.org/streams"
+	nsTLS        = "urn:ietf:params:xml:ns:xmpp-tls"
+	nsSASL       = "urn:ietf:params:xml:ns:xmpp-sasl"
+	nsBind       = "urn:ietf:params:xml:ns:xmpp-bind"
+	nsLegacyAuth = "jabber:iq:auth" // XEP-0078
 )
 
 func (p xmpp) Info() starttls.Info { return p.info }

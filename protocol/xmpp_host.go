@@ -35,6 +35,9 @@ func (p xmpp) Serve(w *starttls.Wire, h starttls.Hello, sink starttls.Sink) erro
 			}
 			_, err = w.Write([]byte(reply))
 		case e.is(p.namespace, "iq"):
+			if e.child(nsLegacyAuth, "query") != nil { // XEP-0078: names its user, and may hold the password
+				sink.Tell(starttls.Leak{What: "metadata"})
+			}
 			err = xmppResult(w, &e)
 		case e.is(p.namespace, "message"):
 			sink.Tell(starttls.Leak{What: "content"})

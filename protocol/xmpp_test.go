@@ -197,8 +197,9 @@ func TestXMPPServe(t *testing.T) {
 		"<<iq type='set' id='2'><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>", "><iq type='result' id='2'></iq>",
 		"<<iq type='result' id='3'/><presence/><message to='a@b'><body>1 > 0</body></message>",
 		"<<iq type='get' id=\"'4\"><ping xmlns='urn:xmpp:ping'/></iq>", "><iq type='result' id='&#39;4'></iq>",
+		"<<iq type='set' id='5'><query xmlns='jabber:iq:auth'><username>u</username></query></iq>", "><iq type='result' id='5'></iq>",
 		"<</stream:stream>", "></stream:stream>")
-	if ended != "ok" || len(leaks) != 2 || leaks[0].User != "user" || string(leaks[0].Secret) != "hunter2" || leaks[1].What != "content" {
+	if ended != "ok" || len(leaks) != 3 || leaks[2].What != "metadata" || leaks[0].User != "user" || string(leaks[0].Secret) != "hunter2" || leaks[1].What != "content" {
 		t.Errorf("ends with %q, leaks %+v", ended, leaks)
 	}
 	// In clear, a sign-in is not invited unless the host was told to.
