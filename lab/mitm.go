@@ -59,9 +59,10 @@ func Between(ctx context.Context, o MiddleOptions) (*Middle, error) {
 	if o.Limits.Connection == 0 {
 		limits.Connection, limits.Idle = time.Hour, 10*time.Minute // people and their programs, not tests
 	}
+	list := sync.OnceValue(func() []string { return listedInside(ctx, o) })
 	told := &Lab{options: Options{OnResult: o.OnResult, Expect: o.Expect}}
 	s := newStall(ctx, tcp, func(_ net.Conn, _ lie) *session {
-		return &session{rehearsal: rehearse(o.Protocol), pki: k, limits: limits, lie: c.lies[len(c.lies)-1], behind: &backend{ctx: ctx, options: o}}
+		return &session{rehearsal: rehearse(o.Protocol), pki: k, limits: limits, lie: c.lies[len(c.lies)-1], behind: &backend{ctx: ctx, options: o, list: list}}
 	}, limits.Linger)
 	s.ended = func(one *session, got gained) { told.tell(o.Protocol, c, one, got) }
 	return &Middle{Addr: tcp.Addr().String(), RootPEM: k.trusted.PEM(), stall: s}, nil
@@ -77,7 +78,23 @@ func (m *Middle) Close() {
 type backend struct {
 	ctx     context.Context
 	options MiddleOptions
+	list    func() []string // what the server lists inside TLS; nil: not known
 	conn    *starttls.Conn
+}
+
+// listedInside asks the server, on a connection of its own, what it lists inside
+// TLS: in clear it may say that nobody signs in, which a client would heed.
+func listedInside(ctx context.Context, o MiddleOptions) []string {
+	c, err := starttls.Dial(ctx, o.Server, o.Protocol, o.Config)
+	if err != nil {
+		return nil
+	}
+	defer c.Close()
+	h, err := c.Probe(ctx)
+	if err != nil {
+		return nil
+	}
+	return h.Caps
 }
 
 // open reaches the server, for one session.
@@ -86,9 +103,15 @@ func (b *backend) open() (err error) {
 	return err
 }
 
-// before is what the server said of itself, with ways to sign in added to it.
-func (b *backend) before(h starttls.Hello) starttls.Hello {
+// before is what the server said of itself, with ways to sign in added to it:
+// those that it has inside TLS, unless the middle is honest.
+func (b *backend) before(h starttls.Hello, honest bool) starttls.Hello {
 	theirs := b.conn.Before()
+	if len(theirs.Caps) > 0 && !honest {
+		if inside := b.list(); inside != nil {
+			theirs.Caps = inside
+		}
+	}
 	h.Greeting, h.Caps, h.Software = theirs.Greeting, theirs.Caps, theirs.Software
 	if theirs.Caps != nil && b.options.Protocol.Info().SpeaksAfterTLS || len(theirs.Caps) > 0 && b.listedInGreeting() {
 		h.Greeting = nil // it holds the list, which is ours to tell

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -198,5 +199,29 @@ func TestBetweenHears(t *testing.T) {
 	r := results.wait(t, "strip-caps-refuse")
 	if r.Score != Secrets || len(r.Leaks) != 1 || r.Leaks[0].User != "me" || r.Leaks[0].Length != len("hunter2secret") || strings.Contains(strings.Join(r.Evidence, " "), "hunter2") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A server that takes no sign-in in clear says so there. To a client from whom
+// TLS is kept the middle lists what the server has inside it.
+func TestBetweenListsSigningIn(t *testing.T) {
+	addr, roots := real(t, protocol.IMAP)
+	for id, want := range map[string]string{honestID: "LOGINDISABLED", "strip-caps-refuse": "AUTH=PLAIN", "error-perm": "AUTH=PLAIN"} {
+		m, err := Between(t.Context(), MiddleOptions{Protocol: protocol.IMAP, Listen: "127.0.0.1:0", Server: addr, Case: id, Config: &starttls.Config{TLS: &tls.Config{RootCAs: roots}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		nc, err := net.Dial("tcp", m.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(10 * time.Second))
+		greeting, err := bufio.NewReader(nc).ReadString('\n')
+		other := map[bool]string{true: "AUTH=PLAIN", false: "LOGINDISABLED"}[id == honestID]
+		if err != nil || !strings.Contains(greeting, want) || strings.Contains(greeting, other) {
+			t.Errorf("%s: %q, %v", id, greeting, err)
+		}
 	}
 }

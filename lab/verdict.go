@@ -57,7 +57,7 @@ func (r *Result) judge(c Case, expect Expect, sessions, trapped []gained) {
 		r.Verdict, r.Detail = Inconclusive, "the client never connected"
 	case !spoke:
 		r.Detail = "nothing was given away; the client left without a word"
-	case upgraded && c.refusable():
+	case upgraded && (c.refusable() || !r.spokeInside):
 		r.Detail = "nothing was given away; it left after the handshake"
 	case upgraded:
 		r.Detail = "nothing was given away; the session went on inside sound TLS"

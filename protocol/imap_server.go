@@ -114,7 +114,7 @@ func imapBefore(h starttls.Hello, offer starttls.Offer) []string {
 			caps = appendNew(caps, c)
 		}
 	}
-	return append(capsBefore(caps, offer, "STARTTLS"), "LOGINDISABLED")
+	return appendNew(capsBefore(caps, offer, "STARTTLS"), "LOGINDISABLED")
 }
 
 func imapInside(h starttls.Hello) []string {
