@@ -132,9 +132,6 @@ func (s *session) introduction() starttls.Hello {
 func (s *session) inClear(w *starttls.Wire, clear *liar, hello starttls.Hello) {
 	defer w.Release()
 	before := clear.messages()
-	if len(w.Ahead()) > 0 {
-		before-- // the command that it goes on with is heard, and not dealt with
-	}
 	err := s.host(w, hello, false)
 	n := clear.messages() - before
 	if err == nil {
