@@ -45,7 +45,7 @@ end is passed on to it, and what it still says is shown until it closes.`,
 			}
 			by, err := regexp.Compile(after)
 			if err != nil {
-				return usagef("", "--upgrade-after: %v", err)
+				return usagef("it is RE2's syntax, as in --upgrade-after '^220 '", "--upgrade-after: %v", err)
 			}
 			t, err := s.target(args[0])
 			if err != nil && after != "" {

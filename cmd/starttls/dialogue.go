@@ -19,13 +19,13 @@ func readDialogue(file string) (starttls.Protocol, error) {
 			return p, nil
 		}
 	}
-	hint := ""
 	var path *os.PathError
+	if errors.As(err, &path) {
+		return nil, fileError("--dialogue", readHint, err)
+	}
+	hint := "docs/dialogue.md explains the file"
 	var bad *protocol.DialogueError
-	switch {
-	case errors.As(err, &path):
-		err = path.Err
-	case errors.As(err, &bad) && bad.Word != "":
+	if errors.As(err, &bad) && bad.Word != "" {
 		hint = "a line begins with one of: " + strings.Join(bad.Known, " ")
 		if word := nearest(bad.Word, bad.Known); word != "" {
 			hint = "did you mean \"" + word + "\"?"

@@ -66,7 +66,7 @@ func (h *history) keep(r *check.Report) error {
 		err = os.WriteFile(h.save, append(b, '\n'), 0o644)
 	}
 	if err != nil {
-		return usagef("", "--save: %v", err)
+		return fileError("--save", writeHint, err)
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func (a *app) labMTA(ctx context.Context, m labMTA, argv []string) error {
 			render.Evidence(a.out, r)
 		}
 	} else if err := command.Check(); err != nil {
-		return usagef("", "%v", err)
+		return usagef("is it installed? give its path, as in ./client", "%v", err)
 	}
 	if m.dir, err = outFolder(m.dir); err != nil {
 		return err

@@ -117,7 +117,7 @@ func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
 	}
 	client := &lab.Command{Argv: argv, Dir: r.dir, Timeout: r.timeout}
 	if err := client.Check(); err != nil {
-		return usagef("", "%v", err)
+		return usagef("is it installed? give its path, as in ./client", "%v", err)
 	}
 	lines := a.out
 	if r.format != "text" {

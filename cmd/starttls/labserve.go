@@ -67,7 +67,7 @@ func (a *app) labRoot(dir string, root []byte) (string, error) {
 	}
 	file := filepath.Join(dir, "root.pem")
 	if err := os.WriteFile(file, root, 0o644); err != nil {
-		return "", usagef("", "--out: %v", err)
+		return "", fileError("--out", writeHint, err)
 	}
 	return file, nil
 }
@@ -82,7 +82,7 @@ func outFolder(dir string) (string, error) {
 		return dir, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", usagef("", "--out: %v", err)
+		return "", fileError("--out", writeHint, err)
 	}
 	return dir, nil
 }

@@ -39,6 +39,21 @@ func usagef(hint, format string, args ...any) error {
 	return &exit{exitUsage, fmt.Sprintf(format, args...), hint}
 }
 
+// What to look at where a file can not be had.
+const (
+	readHint  = "is the path right, and may this user read it?"
+	writeHint = "does the folder exist, and may this user write there?"
+)
+
+// fileError is about a file that was named, by what: a flag, or nothing for an argument.
+func fileError(what, hint string, err error) error {
+	var p *os.PathError
+	if !errors.As(err, &p) {
+		return usagef(hint, "%s: %v", what, err)
+	}
+	return usagef(hint, "%s: %v", strings.TrimSpace(what+" "+p.Path), p.Err)
+}
+
 // app is what the subcommands share.
 type app struct {
 	in       io.Reader
@@ -137,6 +152,41 @@ with TLS: imap://, imaps://.`,
 	for _, s := range commands {
 		root.AddCommand(s.make(a))
 	}
-	root.CompletionOptions.DisableDefaultCmd = len(commands) == 1
+	root.SetHelpCommand(newHelp(root))
+	if len(commands) > 1 {
+		root.InitDefaultCompletionCmd()
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	for _, c := range root.Commands() {
+		if !c.Runnable() { // completion: cobra helps with a shell that it does not know as if with success
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	return root
+}
+
+// newHelp is help, which takes the name of a command and nothing else.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("starttls help lists the commands", "no command is called %q", strings.Join(args, " "))
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			if c, rest, err := root.Find(args); err == nil && len(rest) == 0 {
+				for _, sub := range c.Commands() {
+					if sub.IsAvailableCommand() {
+						names = append(names, sub.Name()+"\t"+sub.Short)
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"net"
 	"net/url"
 	"os"
@@ -125,14 +124,12 @@ func localName() string {
 	return "localhost"
 }
 
+const pemHint = "it takes a PEM file, with -----BEGIN CERTIFICATE----- in it"
+
 func readCertificates(file string) ([]*x509.Certificate, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		var p *os.PathError
-		if errors.As(err, &p) {
-			err = p.Err
-		}
-		return nil, usagef("", "--ca %s: %v", file, err)
+		return nil, fileError("--ca", readHint, err)
 	}
 	var certs []*x509.Certificate
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
@@ -141,12 +138,12 @@ func readCertificates(file string) ([]*x509.Certificate, error) {
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, usagef("", "--ca %s: %v", file, err)
+			return nil, usagef(pemHint, "--ca %s: %v", file, err)
 		}
 		certs = append(certs, c)
 	}
 	if len(certs) == 0 {
-		return nil, usagef("it takes a PEM file, with -----BEGIN CERTIFICATE----- in it", "--ca %s: no certificate in it", file)
+		return nil, usagef(pemHint, "--ca %s: no certificate in it", file)
 	}
 	return certs, nil
 }

@@ -84,7 +84,7 @@ func (a *app) message(args []string, from string, to []string) ([]byte, error) {
 	}
 	b, err := os.ReadFile(args[0])
 	if err != nil {
-		return nil, usagef("", "%v", err)
+		return nil, fileError("", readHint, err)
 	}
 	return b, nil
 }

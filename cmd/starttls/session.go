@@ -32,7 +32,7 @@ func (s *sessionFlags) flags(c *cobra.Command) {
 
 func (s *sessionFlags) prepare() error {
 	if len(s.names) > 1 {
-		return usagef("", "--name can be given once here")
+		return usagef("leave the others out", "--name can be given once here")
 	}
 	return s.network.prepare()
 }
@@ -101,14 +101,14 @@ func (a *app) describe(conn *starttls.Conn, t check.Target) {
 // saveChain writes the certificates as served, leaf first.
 func saveChain(conn *starttls.Conn, file string) error {
 	if conn.TLS() == nil {
-		return usagef("", "--save-chain: there is no certificate without TLS")
+		return usagef("leave --clear or --save-chain out", "--save-chain: there is no certificate without TLS")
 	}
 	var b []byte
 	for _, c := range conn.TLS().ConnectionState().PeerCertificates {
 		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
 	if err := os.WriteFile(file, b, 0o644); err != nil {
-		return usagef("", "--save-chain: %v", err)
+		return fileError("--save-chain", writeHint, err)
 	}
 	return nil
 }

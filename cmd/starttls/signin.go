@@ -41,7 +41,7 @@ func (s *signIn) client(a *app) (sasl.Client, error) {
 		return nil, nil
 	}
 	if s.user == "" {
-		return nil, usagef("", "--auth needs --user")
+		return nil, usagef("as in --user me", "--auth needs --user")
 	}
 	build, ok := map[string]func(user, password string) sasl.Client{
 		"plain":         func(u, p string) sasl.Client { return sasl.NewPlainClient("", u, p) },
@@ -63,7 +63,7 @@ func (s *signIn) password(a *app) (string, error) {
 	if s.file != "" {
 		b, err := os.ReadFile(s.file)
 		if err != nil {
-			return "", usagef("", "--password-file: %v", err)
+			return "", fileError("--password-file", readHint, err)
 		}
 		line, _, _ := strings.Cut(string(b), "\n")
 		return strings.TrimSuffix(line, "\r"), nil

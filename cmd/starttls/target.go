@@ -28,13 +28,16 @@ func parseTarget(s string, own starttls.Protocol) (check.Target, error) {
 	if err != nil || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return t, usagef(schemesHint, "%q is not SCHEME://HOST[:PORT]", s)
 	}
+	if !strings.HasPrefix(u.Host, "[") && strings.Count(u.Host, ":") > 1 {
+		return t, usagef("an IPv6 address stands in brackets, as in "+scheme+"://[::1]:25", "%q is not SCHEME://HOST[:PORT]", s)
+	}
 	t = check.Target{Protocol: p, Implicit: implicit, Host: u.Hostname(), Port: p.Info().Port}
 	if implicit {
 		t.Port = p.Info().ImplicitTLS
 	}
 	if u.Port() != "" || strings.HasSuffix(u.Host, ":") {
 		if t.Port, err = port(u.Port()); err != nil {
-			return t, usagef("", "%s: %v", s, err)
+			return t, usagef(portHint(p, implicit), "%s: %v", s, err)
 		}
 	}
 	if t.Port == 0 {
@@ -63,7 +66,7 @@ func bareTarget(s string, own starttls.Protocol) (t check.Target, err error) {
 		return t, usagef(schemesHint, "%q does not say which protocol", s)
 	}
 	if t.Port, err = port(digits); err != nil {
-		return t, usagef("", "%s: %v", s, err)
+		return t, usagef(schemesHint, "%s: %v", s, err)
 	}
 	p, implicit, ok := protocol.ByPort(t.Port)
 	if own != nil {
@@ -79,9 +82,21 @@ func bareTarget(s string, own starttls.Protocol) (t check.Target, err error) {
 func port(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 65535 {
-		return 0, usagef("", "port %q is not a number from 1 to 65535", s)
+		return 0, usagef("as in 192.0.2.1:3493", "port %q is not a number from 1 to 65535", s)
 	}
 	return n, nil
+}
+
+// portHint tells which port a protocol usually has.
+func portHint(p starttls.Protocol, implicit bool) string {
+	usual := p.Info().Port
+	if implicit {
+		usual = p.Info().ImplicitTLS
+	}
+	if usual == 0 {
+		return "it has no usual port: ask whoever runs the server"
+	}
+	return "the usual one is " + strconv.Itoa(usual) + "; without :PORT it is taken"
 }
 
 // nearestScheme suggests the scheme that was perhaps meant.
