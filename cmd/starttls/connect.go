@@ -1,30 +1,43 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"sync/atomic"
 	"time"
 
-	"example.org/starttls"
 	"example.org/starttls/check"
 
 	"github.com/spf13/cobra"
 )
 
+// connectFlags is what connect does besides.
+type connectFlags struct {
+	raw, showCerts bool
+	chain          string
+}
+
+// crlf reports whether what is typed for t has its LF made CRLF.
+func (o *connectFlags) crlf(t check.Target) bool {
+	if t.Protocol == nil {
+		return !o.raw
+	}
+	info := t.Protocol.Info()
+	return !o.raw && !info.LF && !info.Binary
+}
+
 func newConnect(a *app) *cobra.Command {
 	var s sessionFlags
-	var clear, raw, showCerts bool
-	var chain, after string
+	var o connectFlags
+	var clear bool
+	var after string
 	c := &cobra.Command{
 		Use:   "connect TARGET",
 		Short: "Talk to a server inside TLS",
@@ -33,11 +46,19 @@ output. What was negotiated goes to standard error. No key is a command: what
 you type goes to the server. In protocols made of lines, LF becomes CRLF.
 
 At the end of the input, once the server has been quiet for half a second, that
-end is passed on to it, and what it still says is shown until it closes.`,
+end is passed on to it, and what it still says is shown until it closes.
+
+With --upgrade-after you talk in clear by hand, in a protocol that need not be
+known, until a line of the server's matches; then TLS begins. A script's lines
+wait, each for the answer to the one before (at most for --timeout), lest what is
+meant for TLS goes in clear.
+
+Exit codes: 0 the session has ended; 1 no TLS, or nobody was signed in; 2 a
+malformed command line; 3 the network failed.`,
 		Example: `  starttls connect imap://mail.example.org
   printf 'EHLO me\nQUIT\n' | starttls connect smtp://mx.example.org
   starttls connect --auth plain --user me imap://mail.example.org
-  starttls connect --clear --upgrade-after '^OK' nut://ups.example.org:3493`,
+  starttls connect --upgrade-after '^OK STARTTLS' 192.0.2.1:3493`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -65,7 +86,7 @@ end is passed on to it, and what it still says is shown until it closes.`,
 				return usagef("leave one of them out", "--auth signs in only inside TLS that --clear and --upgrade-after do not give")
 			}
 			if after != "" {
-				return a.connectByHand(c.Context(), &s, t, by)
+				return a.connectByHand(c.Context(), &s, o, t, by)
 			}
 			conn, err := s.open(c.Context(), t, clear)
 			if err != nil {
@@ -73,13 +94,8 @@ end is passed on to it, and what it still says is shown until it closes.`,
 			}
 			defer conn.Close()
 			a.describe(conn, t)
-			if showCerts && conn.TLS() != nil {
-				a.showCertificates(conn.TLS().ConnectionState().PeerCertificates)
-			}
-			if chain != "" {
-				if err := saveChain(conn, chain); err != nil {
-					return err
-				}
+			if err := a.certificates(o, conn.TLS()); err != nil {
+				return err
 			}
 			if sasl != nil {
 				if err := authenticate(c.Context(), conn, sasl); err != nil {
@@ -87,21 +103,23 @@ end is passed on to it, and what it still says is shown until it closes.`,
 				}
 				fmt.Fprintf(a.err, "signed in as %s\n", s.user)
 			}
-			if clear {
-				a.out.Write(conn.Before().Greeting) // the session has begun with it
+			if clear { // the session has begun with the server's greeting
+				a.out.Write(conn.Before().Greeting)
+			} else {
+				a.out.Write(conn.Inside().Greeting)
 			}
-			info := t.Protocol.Info()
-			return a.talk(c.Context(), conn, conn.CloseWrite, !raw && !info.LF && !info.Binary)
+			return a.talk(c.Context(), conn, conn.CloseWrite, o.crlf(t))
 		},
 	}
 	s.flags(c)
 	f := c.Flags()
 	f.BoolVar(&clear, "clear", false, "talk without upgrading")
-	f.BoolVar(&raw, "raw", false, "pass the input on as it is, without CRLF for LF")
-	f.BoolVar(&showCerts, "showcerts", false, "print the certificates as served to standard error")
-	f.StringVar(&chain, "save-chain", "", "write the certificates as served into `FILE` (PEM)")
+	f.BoolVar(&o.raw, "raw", false, "pass the input on as it is, without CRLF for LF")
+	f.BoolVar(&o.showCerts, "showcerts", false, "print the certificates as served to standard error")
+	f.StringVar(&o.chain, "save-chain", "", "write the certificates as served into `FILE` (PEM)")
 	f.StringVar(&after, "upgrade-after", "", "talk in clear by hand, and start TLS when a line from the server matches `REGEX`")
 	c.MarkFlagsMutuallyExclusive("dialogue", "upgrade-after")
+	c.MarkFlagFilename("save-chain")
 	return c
 }
 
@@ -113,24 +131,28 @@ func signInFailed(err error) error {
 	return &exit{exitFindings, "sign-in: " + err.Error(), ""}
 }
 
-func (a *app) showCertificates(chain []*x509.Certificate) {
-	for i, c := range chain {
-		fmt.Fprintf(a.err, "%d  %s\n   issued by %s\n", i, c.Subject, c.Issuer)
-		pem.Encode(a.err, &pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+// certificates shows and saves those that were served, as o says. conn is nil in clear.
+func (a *app) certificates(o connectFlags, conn *tls.Conn) error {
+	if conn == nil {
+		if o.chain != "" {
+			return usagef("leave --clear or --save-chain out", "--save-chain: there is no certificate without TLS")
+		}
+		return nil
 	}
-}
-
-// plainTarget reads HOST:PORT in a protocol that we do not know.
-func plainTarget(s string) (check.Target, error) {
-	if _, rest, ok := bytes.Cut([]byte(s), []byte("://")); ok {
-		s = string(rest)
+	var b []byte
+	for i, c := range conn.ConnectionState().PeerCertificates { // leaf first
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+		if b = append(b, block...); o.showCerts {
+			fmt.Fprintf(a.err, "%d  %s\n   issued by %s\n%s", i, c.Subject, c.Issuer, block)
+		}
 	}
-	host, digits, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
-		return check.Target{}, usagef("as in 192.0.2.1:3493", "%q is not HOST:PORT", s)
+	if o.chain == "" {
+		return nil
 	}
-	n, err := port(digits)
-	return check.Target{Host: host, Port: n}, err
+	if err := os.WriteFile(o.chain, b, 0o644); err != nil {
+		return fileError("--save-chain", writeHint, err)
+	}
+	return nil
 }
 
 // talk joins the session to our input and output until the server closes.
@@ -200,77 +222,4 @@ func (c *crlfWriter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-// connectByHand talks in clear until a line from the server matches, and then
-// starts TLS: for protocols that we do not know. What the server sent behind
-// that line crosses into nothing: it ends the connection.
-func (a *app) connectByHand(ctx context.Context, s *sessionFlags, t check.Target, by *regexp.Regexp) error {
-	dctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	nc, err := s.dial(dctx, "tcp", net.JoinHostPort(t.Host, fmt.Sprint(t.Port)))
-	if err != nil {
-		return &exit{exitUnknown, err.Error(), "check the name and the port"}
-	}
-	defer nc.Close()
-	upgraded := make(chan *tls.Conn, 1)
-	go a.typeByHand(nc, upgraded)
-	r := bufio.NewReaderSize(nc, 8192)
-	for {
-		line, err := r.ReadSlice('\n')
-		a.out.Write(line)
-		if err != nil {
-			return &exit{exitUnknown, "no line matched before the server closed: " + err.Error(), ""}
-		}
-		if by.Match(bytes.TrimRight(line, "\r\n")) {
-			break
-		}
-	}
-	if n := r.Buffered(); n > 0 {
-		ahead, _ := r.Peek(n)
-		return &exit{exitFindings, (&starttls.InjectedError{From: starttls.ServerSide, Bytes: ahead}).Error(), ""}
-	}
-	name := s.name
-	if name == "" {
-		name = t.Host
-	}
-	tc := tls.Client(nc, &tls.Config{ServerName: name, RootCAs: s.roots, InsecureSkipVerify: s.insecure})
-	hctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	if err := tc.HandshakeContext(hctx); err != nil {
-		return &exit{exitFindings, "handshake: " + err.Error(), "trust the server's authority with --ca FILE, or name the server with --name HOST"}
-	}
-	state := tc.ConnectionState()
-	fmt.Fprintf(a.err, "upgraded: %s, %s\n", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
-	upgraded <- tc
-	if _, err := io.Copy(a.out, tc); err != nil && ctx.Err() == nil {
-		return &exit{exitUnknown, "the session broke off: " + err.Error(), ""}
-	}
-	return nil
-}
-
-// typeByHand passes our input on, line by line: in clear until the upgrade and
-// inside TLS from then on. A line typed while the upgrade is under way waits
-// for it.
-func (a *app) typeByHand(nc net.Conn, upgraded <-chan *tls.Conn) {
-	var w io.Writer = &crlfWriter{w: nc}
-	in := bufio.NewReader(a.in)
-	var tc *tls.Conn
-	for {
-		line, err := in.ReadBytes('\n')
-		if tc == nil {
-			select {
-			case tc = <-upgraded:
-				w = &crlfWriter{w: tc}
-			case <-time.After(time.Second): // the server's answer to the line before
-			}
-		}
-		w.Write(line)
-		if err != nil {
-			break
-		}
-	}
-	if tc != nil {
-		tc.CloseWrite()
-	}
 }

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 
@@ -96,19 +94,4 @@ func (a *app) describe(conn *starttls.Conn, t check.Target) {
 		c := s.PeerCertificates[0]
 		fmt.Fprintf(a.err, "certificate for %s, until %s\n", starttls.Escape(strings.Join(c.DNSNames, " ")), c.NotAfter.UTC().Format("2006-01-02"))
 	}
-}
-
-// saveChain writes the certificates as served, leaf first.
-func saveChain(conn *starttls.Conn, file string) error {
-	if conn.TLS() == nil {
-		return usagef("leave --clear or --save-chain out", "--save-chain: there is no certificate without TLS")
-	}
-	var b []byte
-	for _, c := range conn.TLS().ConnectionState().PeerCertificates {
-		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
-	}
-	if err := os.WriteFile(file, b, 0o644); err != nil {
-		return fileError("--save-chain", writeHint, err)
-	}
-	return nil
 }
