@@ -66,7 +66,8 @@ type Config struct {
 	ServerName string
 
 	// LocalName is what a client calls itself where the protocol asks for it
-	// (SMTP's EHLO). Empty: "localhost".
+	// (SMTP's EHLO). Empty: "localhost". With a control character in either name
+	// a client fails before it says anything.
 	LocalName string
 
 	Timeouts Timeouts

@@ -273,3 +273,21 @@ func TestErrorsCarryEvidence(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A name from outside can not bring commands of its own along.
+func TestNamesAreOneWord(t *testing.T) {
+	for _, names := range [][2]string{{"a\r\nMAIL FROM:<x@example.test>", name}, {"a", name + "\r\nQUIT"}, {"a\x00", name}} {
+		client, server := net.Pipe()
+		said := make(chan []byte)
+		go func() {
+			io.WriteString(server, "220 ready\r\n")
+			b, _ := io.ReadAll(server)
+			said <- b
+		}()
+		conn, err := starttls.Client(context.Background(), client, protocol.SMTP, &starttls.Config{LocalName: names[0], ServerName: names[1], Timeouts: starttls.Timeouts{Cleartext: time.Second}})
+		if b := <-said; conn != nil || err == nil || len(b) > 0 {
+			t.Errorf("%q: said %q, %v", names, b, err)
+		}
+		server.Close()
+	}
+}

@@ -9,7 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // The content types of TLS records (RFC 8446, section 5.1) that can come first.
@@ -91,6 +93,11 @@ func (c *Conn) log(ctx context.Context, what, addr string) {
 // client brings c to the resume point and returns the stage it failed at.
 func (c *Conn) client(ctx context.Context) (Stage, error) {
 	info := c.protocol.Info()
+	for _, name := range []string{c.config.serverName(), c.config.LocalName} {
+		if strings.ContainsFunc(name, unicode.IsControl) { // a line break in it would end the command
+			return StageCleartext, fmt.Errorf("%q can not be a name", name)
+		}
+	}
 	if c.config.Mode == Required || c.config.Mode == Opportunistic {
 		ask := IfOffered
 		if c.config.Blind {
