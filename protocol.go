@@ -290,8 +290,8 @@ type Move struct {
 type Side int
 
 const (
-	ClientSide Side = iota
-	ServerSide
+	ClientSide Side = iota // who dialled
+	ServerSide             // who listened
 )
 
 func (s Side) String() string {

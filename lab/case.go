@@ -1,3 +1,7 @@
+// Package lab tests clients: it serves them every case in which a server, or
+// somebody on the path to it, lies about TLS, and tells from what they then do
+// whether they gave anything away. [Test] does so for a client in Go, [Run] for any
+// other; [Open] serves the cases to whoever comes.
 package lab
 
 import (

@@ -28,14 +28,28 @@ func wireTo(s *script, side starttls.Side) *starttls.Wire {
 	return starttls.NewWire(context.Background(), s, starttls.WireConfig{Side: side, ServerName: "server.example.test"})
 }
 
+// named is the protocol of that name, and for other names always the same one.
+func named(t testing.TB, name string) starttls.Protocol {
+	all := every(t)
+	sum := 0
+	for _, p := range all {
+		if p.Info().Name == name {
+			return p
+		}
+	}
+	for _, b := range []byte(name) {
+		sum += int(b)
+	}
+	return all[sum%len(all)]
+}
+
 // FuzzClient feeds every protocol's client half, and its prober.
 func FuzzClient(f *testing.F) {
-	for i, p := range every(f) {
-		f.Add(byte(i), dialogue(f, p, starttls.ServerSide))
+	for _, p := range every(f) {
+		f.Add(p.Info().Name, dialogue(f, p, starttls.ServerSide))
 	}
-	f.Fuzz(func(t *testing.T, which byte, data []byte) {
-		all := every(t)
-		p := all[int(which)%len(all)]
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		p := named(t, name)
 		for _, ask := range []starttls.Ask{starttls.IfOffered, starttls.Always, starttls.NoAsk} {
 			s := scripted(data)
 			w := wireTo(s, starttls.ClientSide)
@@ -57,12 +71,11 @@ func FuzzClient(f *testing.F) {
 
 // FuzzServer feeds every protocol's server half, and its host.
 func FuzzServer(f *testing.F) {
-	for i, p := range every(f) {
-		f.Add(byte(i), dialogue(f, p, starttls.ClientSide))
+	for _, p := range every(f) {
+		f.Add(p.Info().Name, dialogue(f, p, starttls.ClientSide))
 	}
-	f.Fuzz(func(t *testing.T, which byte, data []byte) {
-		all := every(t)
-		p := all[int(which)%len(all)]
+	f.Fuzz(func(t *testing.T, name string, data []byte) {
+		p := named(t, name)
 		for _, mode := range []starttls.OfferMode{starttls.Grant, starttls.Decline, starttls.Hide, starttls.Optional} {
 			w := wireTo(scripted(data), starttls.ServerSide)
 			out, err := p.Server(w, starttls.Hello{}, starttls.Offer{Mode: mode})

@@ -19,3 +19,16 @@ func TestEveryMutantHasItsPlace(t *testing.T) {
 		}
 	}
 }
+
+// docs/rules.md prints what the command found, so every mutant is in it.
+func TestEveryMutantIsInTheTable(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "rules.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		if row := "| " + m.rule + " | " + m.what + " | `"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/rules.md has no row %q: run go run ./internal/mutants", row)
+		}
+	}
+}

@@ -40,9 +40,9 @@ const (
 type Matching uint8
 
 const (
-	Full Matching = iota // Data is the thing itself, in DER
-	SHA256
-	SHA512
+	Full   Matching = iota // Data is the thing itself, in DER
+	SHA256                 // its digest
+	SHA512                 // its digest
 )
 
 // Record is a TLSA record.
