@@ -90,7 +90,7 @@ malformed command line; 3 the network failed.`,
 			}
 			conn, err := s.open(c.Context(), t, clear)
 			if err != nil {
-				return err
+				return explain(err)
 			}
 			defer conn.Close()
 			a.describe(conn, t)
@@ -128,7 +128,7 @@ func signInFailed(err error) error {
 	if errors.As(err, &e) {
 		return e
 	}
-	return &exit{exitFindings, "sign-in: " + err.Error(), ""}
+	return &exit{exitFindings, "sign-in: " + err.Error(), "is the password right? starttls check shows the mechanisms that the server takes"}
 }
 
 // certificates shows and saves those that were served, as o says. conn is nil in clear.

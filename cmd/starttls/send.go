@@ -96,7 +96,10 @@ func (a *app) send(ctx context.Context, s *sessionFlags, t check.Target, from st
 	}
 	conn, err := s.open(ctx, t, false)
 	if err != nil {
-		return err
+		if e, ok := errors.AsType[*starttls.Error](err); ok {
+			fmt.Fprint(a.err, e.Transcript)
+		}
+		return explain(err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

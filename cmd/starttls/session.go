@@ -56,8 +56,7 @@ func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*s
 	if clear {
 		cfg.Mode = starttls.None
 	}
-	conn, err := starttls.Dial(ctx, net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), t.Protocol, cfg)
-	return conn, explain(err)
+	return starttls.Dial(ctx, net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), t.Protocol, cfg)
 }
 
 // explain gives an error of the library its exit code and a hint.
@@ -74,7 +73,9 @@ func explain(err error) error {
 		code, hint = exitFindings, "trust the server's authority with --ca FILE, or name the server with --name HOST; starttls check tells more"
 	case errors.Is(err, starttls.ErrNotOffered):
 		code, hint = exitFindings, "starttls check tells more; --clear talks without TLS"
-	case e != nil && e.Stage != starttls.StageDial && !e.Timeout():
+	case e != nil && e.Timeout():
+		hint = "--timeout gives it longer"
+	case e != nil && e.Stage != starttls.StageDial:
 		code, hint = exitFindings, "starttls check tells more"
 	case e != nil && e.Stage == starttls.StageDial:
 		hint = "check the name and the port"
