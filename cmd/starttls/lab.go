@@ -52,11 +52,12 @@ It listens at loopback. For another address, say --i-own-this-network.`,
 	return c
 }
 
-// parseProtocols reads a list of protocols' names.
-func parseProtocols(list []string) ([]starttls.Protocol, error) {
+// parseProtocols reads a list of protocols' names; own, if there is one, is the
+// user's own protocol.
+func parseProtocols(list []string, own starttls.Protocol) ([]starttls.Protocol, error) {
 	var out []starttls.Protocol
 	for _, name := range list {
-		p, implicit, err := protocol.Lookup(strings.TrimSpace(name))
+		p, implicit, err := lookup(strings.TrimSpace(name), own)
 		if err != nil || implicit {
 			return nil, usagef(`"starttls protocols" lists them`, "--protocol: no protocol is called %q", name)
 		}
@@ -106,7 +107,7 @@ func newLabList(a *app) *cobra.Command {
 		Short: "List the cases, what each does and what it stands for",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			protocols, err := parseProtocols(names)
+			protocols, err := parseProtocols(names, nil)
 			if err != nil {
 				return err
 			}

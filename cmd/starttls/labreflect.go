@@ -53,7 +53,7 @@ ADDRESS:PORT for one protocol. It listens at loopback; for another address, say
 }
 
 func (f labReflect) options() (o lab.ReflectOptions, err error) {
-	if o.Protocols, err = parseProtocols(f.protocols); err != nil {
+	if o.Protocols, err = parseProtocols(f.protocols, nil); err != nil {
 		return o, err
 	}
 	host, digits, err := net.SplitHostPort(f.listenAt)

@@ -128,7 +128,7 @@ func (a *app) labMitm(ctx context.Context, m labMitm) error {
 	if m.server == "" || m.listenAt == "" {
 		return usagef("as in: starttls lab mitm --listen 127.0.0.1:1143 --server imap://mail.example.org --case mask", "lab mitm needs --listen and --server")
 	}
-	t, err := parseTarget(m.server, nil)
+	t, err := m.target(m.server)
 	if err != nil {
 		return err
 	}
