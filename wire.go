@@ -158,11 +158,11 @@ func (w *Wire) Release() {
 		w.stop()
 		w.stop = nil
 	}
-	if w.buf != nil {
+	if w.r == w.n && w.buf != nil { // else an error may have what was looked at and not read
 		clear(w.buf[:w.n])
 		wireBuffers.Put(w.buf)
-		w.buf, w.r, w.n = nil, 0, 0
 	}
+	w.buf, w.r, w.n = nil, 0, 0
 }
 
 func (w *Wire) peer() Side { return ClientSide + ServerSide - w.cfg.Side }

@@ -176,3 +176,24 @@ type readOnly struct {
 }
 
 func (c *readOnly) Read(b []byte) (int, error) { return c.r.Read(b) }
+
+// What was looked at and not read is in an error's hands, mostly: it stays as it
+// is when the Wire is gone and another reads.
+func TestReleasedPeek(t *testing.T) {
+	over := func(said string) *starttls.Wire {
+		return starttls.NewWire(context.Background(), &readOnly{r: strings.NewReader(said)}, starttls.WireConfig{})
+	}
+	w := over("what is it")
+	b, err := w.Peek(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Release()
+	for range 10 {
+		other := over("another's")
+		other.Peek(9)
+	}
+	if string(b) != "what" {
+		t.Errorf("it became %q", b)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"net/url"
 	"os"
@@ -76,11 +77,6 @@ func (n *network) prepare() error {
 	}
 	if len(n.names) > 0 {
 		n.name = n.names[0]
-	}
-	for _, name := range append([]string{n.ehlo}, n.names...) {
-		if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }) {
-			return usagef("as in mail.example.org", "%q can not be a name", name)
-		}
 	}
 	if n.ehlo == "" {
 		n.ehlo = localName()
