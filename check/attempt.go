@@ -50,7 +50,9 @@ func (r *run) attempt(ctx context.Context, v pathVariant) (x attempt) {
 		hello, times, x.asked, x.err = e.Before, e.Timings, e.Asked, e.Err
 	}
 	x.offered = hello.Offered
-	r.timed(times)
+	if x.err == nil || r.Milliseconds.Dial == 0 {
+		r.timed(times)
+	}
 	r.StartTLS.Offered = r.StartTLS.Offered || hello.Offered
 	if len(hello.Caps) > 0 {
 		r.StartTLS.Before = hello.Caps

@@ -46,6 +46,7 @@ type Listener struct {
 	Listen   []string `toml:"listen"`   // addresses
 	Mode     string   `toml:"mode"`     // terminate (default), originate or guard
 	Protocol string   `toml:"protocol"` // as "starttls protocols" lists them
+	Dialogue string   `toml:"dialogue"` // file that describes a protocol of lines, in its place: see protocol.ParseDialogue
 
 	Clear        string        `toml:"clear"`         // of mode guard, what becomes of sessions in clear: refuse (default) or log
 	TLS          string        `toml:"tls"`           // required (default) or optional

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"example.org/starttls"
 	"example.org/starttls/protocol"
@@ -35,13 +37,13 @@ type service struct {
 func newService(l Listener, common []Certificate, log *slog.Logger) (s *service, err error) {
 	s = &service{Listener: l}
 	s.Limits = l.Limits.withDefaults()
-	p, implicit, err := protocol.Lookup(l.Protocol)
+	p, implicit, err := l.spoken()
 	if err != nil {
 		return nil, err
 	}
 	s.p, s.info = p, p.Info()
 	s.Mode = or(l.Mode, "terminate")
-	s.Name = or(l.Name, l.Protocol)
+	s.Name = or(l.Name, or(l.Protocol, s.info.Name))
 	s.log = log.With("listener", s.Name, "protocol", s.info.Name)
 	if implicit {
 		s.Accept = or(l.Accept, "implicit")
@@ -66,6 +68,31 @@ func newService(l Listener, common []Certificate, log *slog.Logger) (s *service,
 		err = fmt.Errorf("mode is terminate, originate or guard, not %q", s.Mode)
 	}
 	return s, err
+}
+
+// spoken is the listener's protocol, by its name or as a file describes it.
+func (l *Listener) spoken() (p starttls.Protocol, implicit bool, err error) {
+	if l.Dialogue == "" {
+		return protocol.Lookup(l.Protocol)
+	}
+	if l.Protocol != "" {
+		return nil, false, errors.New("protocol and dialogue both say what is spoken")
+	}
+	f, err := os.Open(l.Dialogue)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	if p, err = protocol.ParseDialogue(f); err != nil {
+		return nil, false, fmt.Errorf("dialogue %s: %w", l.Dialogue, err)
+	}
+	// The server's half, which a file need not have, is needed in every mode.
+	w := starttls.NewWire(context.Background(), &script{Reader: strings.NewReader("")}, starttls.WireConfig{Side: starttls.ServerSide, NoTranscript: true})
+	defer w.Release()
+	if _, err := p.Server(w, starttls.Hello{}, starttls.Offer{Mode: starttls.NoOffer}); err != nil {
+		return nil, false, fmt.Errorf("dialogue %s: %w", l.Dialogue, err)
+	}
+	return p, false, nil
 }
 
 func (s *service) networks() (err error) {

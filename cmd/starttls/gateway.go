@@ -84,6 +84,7 @@ func (g *gatewayFlags) flags(c *cobra.Command) {
 	f.StringArrayVar(&g.l.Listen, "listen", nil, "clients come to `ADDR` (HOST:PORT, a path, or fd:NAME of systemd)")
 	f.StringVar(&g.l.Mode, "mode", "terminate", "`MODE`: terminate, originate or guard")
 	f.StringVar(&g.l.Protocol, "protocol", "", "`NAME` of the protocol, as \"starttls protocols\" lists it")
+	f.StringVar(&g.l.Dialogue, "dialogue", "", "speak the protocol that `FILE` describes, instead of --protocol")
 	f.StringVar(&g.l.Clear, "clear", "", "in mode guard, sessions that go on in clear: refuse (default), or log and pass")
 	f.StringVar(&g.l.TLS, "tls", "", "required (default), or optional: sessions in clear pass too")
 	f.StringVar(&g.l.SignIn, "sign-in", "", "with --tls optional, where clients may sign in: tls (default) or anywhere")
@@ -123,10 +124,13 @@ func (g *gatewayFlags) config(c *cobra.Command) (gateway.Config, error) {
 		}
 		return cfg, nil
 	}
-	if g.l.Protocol == "" {
+	if g.l.Dialogue != "" {
+		if _, err := readDialogue(g.l.Dialogue); err != nil {
+			return gateway.Config{}, err
+		}
+	} else if g.l.Protocol == "" {
 		return gateway.Config{}, usagef("as in: "+strings.TrimSpace(strings.Split(c.Example, "\n")[0]), "gateway: neither --config nor --protocol is given")
-	}
-	if _, _, err := protocol.Lookup(g.l.Protocol); err != nil {
+	} else if _, _, err := protocol.Lookup(g.l.Protocol); err != nil {
 		return gateway.Config{}, usagef(`"starttls protocols" lists them`, "--protocol: %v", err)
 	}
 	cfg := gateway.Config{Status: g.status, Listeners: []gateway.Listener{g.l}}

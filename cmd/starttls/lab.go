@@ -52,10 +52,18 @@ It listens at loopback. For another address, say --i-own-this-network.`,
 	return c
 }
 
-// parseProtocols reads a list of protocols' names; own, if there is one, is the
-// user's own protocol.
-func parseProtocols(list []string, own starttls.Protocol) ([]starttls.Protocol, error) {
-	var out []starttls.Protocol
+// parseProtocols reads a list of protocols' names. One of them, or all there is if
+// there is no list, can be what a file describes.
+func parseProtocols(list []string, dialogue string) (out []starttls.Protocol, err error) {
+	var own starttls.Protocol
+	if dialogue != "" {
+		if own, err = readDialogue(dialogue); err != nil {
+			return nil, err
+		}
+		if len(list) == 0 {
+			return []starttls.Protocol{own}, nil
+		}
+	}
 	for _, name := range list {
 		p, implicit, err := lookup(strings.TrimSpace(name), own)
 		if err != nil || implicit {
@@ -101,13 +109,14 @@ func notListening(err error, hint string) error {
 
 func newLabList(a *app) *cobra.Command {
 	var names []string
+	var dialogue string
 	var matrix bool
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List the cases, what each does and what it stands for",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			protocols, err := parseProtocols(names, nil)
+			protocols, err := parseProtocols(names, dialogue)
 			if err != nil {
 				return err
 			}
@@ -133,6 +142,7 @@ func newLabList(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().StringSliceVar(&names, "protocol", nil, "only cases of these `PROTOCOLS`")
+	c.Flags().StringVar(&dialogue, "dialogue", "", "cases of the protocol that `FILE` describes")
 	c.Flags().BoolVar(&matrix, "matrix", false, "print protocol by case: yes, or why not")
 	return c
 }

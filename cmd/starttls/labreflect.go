@@ -14,6 +14,7 @@ import (
 // labReflect is what "lab reflect" is told.
 type labReflect struct {
 	protocols              []string
+	dialogue               string
 	listenAt, report, name string
 	own                    bool
 }
@@ -45,6 +46,7 @@ ADDRESS:PORT for one protocol. It listens at loopback; for another address, say
 		RunE: func(c *cobra.Command, _ []string) error { return a.labReflect(c.Context(), f) },
 	}
 	c.Flags().StringSliceVar(&f.protocols, "protocol", nil, "`PROTOCOLS` to serve (default: all)")
+	c.Flags().StringVar(&f.dialogue, "dialogue", "", "serve the protocol that `FILE` describes")
 	c.Flags().StringVar(&f.listenAt, "listen", "127.0.0.1:0", "`ADDRESS[:PORT]` to serve them at")
 	c.Flags().StringVar(&f.report, "report", "", "`ADDRESS:PORT` of the record (default: a free port of the same address)")
 	c.Flags().StringVar(&f.name, "name", "localhost", "`NAME` in the server's certificate")
@@ -53,7 +55,7 @@ ADDRESS:PORT for one protocol. It listens at loopback; for another address, say
 }
 
 func (f labReflect) options() (o lab.ReflectOptions, err error) {
-	if o.Protocols, err = parseProtocols(f.protocols, nil); err != nil {
+	if o.Protocols, err = parseProtocols(f.protocols, f.dialogue); err != nil {
 		return o, err
 	}
 	host, digits, err := net.SplitHostPort(f.listenAt)

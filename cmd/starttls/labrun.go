@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"example.org/starttls"
 	"example.org/starttls/lab"
 	"example.org/starttls/lab/render"
 
@@ -67,7 +66,7 @@ could not tell (no such program, or it gets nowhere with an honest server).`,
 func (r *labRun) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringSliceVar(&r.protocols, "protocol", nil, "`PROTOCOL` that the client speaks, or several of them")
-	f.StringVar(&r.dialogue, "dialogue", "", "speak the protocol that `FILE` describes, which --protocol calls by its name")
+	f.StringVar(&r.dialogue, "dialogue", "", "speak the protocol that `FILE` describes")
 	f.StringSliceVar(&r.cases, "case", nil, "only these `CASES`; \"starttls lab list\" lists them")
 	f.StringVar(&r.expect, "expect", "required", "what the client was asked for: required or opportunistic `TLS`")
 	f.StringVar(&r.host, "name", "localhost", "`NAME` by which the client is to call the server; it must lead here")
@@ -78,16 +77,10 @@ func (r *labRun) flags(c *cobra.Command) {
 }
 
 func (r labRun) options() (o lab.Options, err error) {
-	if len(r.protocols) == 0 {
+	if len(r.protocols) == 0 && r.dialogue == "" {
 		return o, usagef("as in: starttls lab run --protocol imap -- CLIENT {host} {port}", "which protocol does the client speak? --protocol says it")
 	}
-	var own starttls.Protocol
-	if r.dialogue != "" {
-		if own, err = readDialogue(r.dialogue); err != nil {
-			return o, err
-		}
-	}
-	if o.Protocols, err = parseProtocols(r.protocols, own); err != nil {
+	if o.Protocols, err = parseProtocols(r.protocols, r.dialogue); err != nil {
 		return o, err
 	}
 	if err := parseCases(r.cases); err != nil {

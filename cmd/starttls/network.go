@@ -34,7 +34,7 @@ type network struct {
 	proxy    string
 	dialogue string
 
-	own   starttls.Protocol // of the file dialogue, once a target was read
+	own   starttls.Protocol // of the file dialogue, once it was read
 	roots *x509.CertPool
 	given []*x509.Certificate
 }
@@ -56,13 +56,17 @@ func (n *network) flags(c *cobra.Command) {
 
 // target reads a TARGET, which can be in the protocol of --dialogue.
 func (n *network) target(s string) (check.Target, error) {
-	if n.dialogue != "" && n.own == nil {
-		var err error
-		if n.own, err = readDialogue(n.dialogue); err != nil {
-			return check.Target{}, err
-		}
+	if err := n.readOwn(); err != nil {
+		return check.Target{}, err
 	}
 	return parseTarget(s, n.own)
+}
+
+func (n *network) readOwn() (err error) {
+	if n.dialogue != "" && n.own == nil {
+		n.own, err = readDialogue(n.dialogue)
+	}
+	return err
 }
 
 // prepare reads what the flags name and refuses what can not be meant.

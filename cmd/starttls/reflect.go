@@ -15,6 +15,13 @@ func (a *app) checkPaths(ctx context.Context, n *network, reflector string, jobs
 	if err != nil {
 		return nil, usagef(`it is what "starttls lab reflect" prints on the other host`, "--reflect: %v", err)
 	}
+	if err := n.readOwn(); err != nil {
+		return nil, err
+	}
+	protocols := protocol.All()
+	if n.own != nil {
+		protocols = append(protocols, n.own)
+	}
 	host, _, _ := net.SplitHostPort(other.Addr())
 	opts := check.Options{Name: n.name, Local: n.ehlo, Timeout: n.timeout, Dialer: n.dial}
 	ports, err := other.Services(ctx, opts)
@@ -25,7 +32,7 @@ func (a *app) checkPaths(ctx context.Context, n *network, reflector string, jobs
 		return []check.Result{r}, nil
 	}
 	var targets []check.Target
-	for _, p := range protocol.All() {
+	for _, p := range protocols {
 		if port, served := ports[p.Info().Name]; served && len(jobs) == 0 {
 			targets = append(targets, check.Target{Protocol: p, Host: host, Port: port})
 		}
