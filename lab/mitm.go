@@ -59,7 +59,10 @@ func Between(ctx context.Context, o MiddleOptions) (*Middle, error) {
 	if o.Limits.Connection == 0 {
 		limits.Connection, limits.Idle = time.Hour, 10*time.Minute // people and their programs, not tests
 	}
-	list := sync.OnceValue(func() []string { return listedInside(ctx, o) })
+	var list []string
+	if c.lies[len(c.lies)-1].mode != starttls.Grant {
+		list = listedInside(ctx, o)
+	}
 	told := &Lab{options: Options{OnResult: o.OnResult, Expect: o.Expect}}
 	s := newStall(ctx, tcp, func(_ net.Conn, _ lie) *session {
 		return &session{rehearsal: rehearse(o.Protocol), pki: k, limits: limits, lie: c.lies[len(c.lies)-1], behind: &backend{ctx: ctx, options: o, list: list}}
@@ -78,13 +81,16 @@ func (m *Middle) Close() {
 type backend struct {
 	ctx     context.Context
 	options MiddleOptions
-	list    func() []string // what the server lists inside TLS; nil: not known
+	list    []string // what the server lists inside TLS; nil: not known, or what it says in clear will do
 	conn    *starttls.Conn
 }
 
-// listedInside asks the server, on a connection of its own, what it lists inside
-// TLS: in clear it may say that nobody signs in, which a client would heed.
+// listedInside asks the server, on a connection of its own and not for long, what
+// it lists inside TLS: in clear it may say that nobody signs in, which a client
+// would heed.
 func listedInside(ctx context.Context, o MiddleOptions) []string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	c, err := starttls.Dial(ctx, o.Server, o.Protocol, o.Config)
 	if err != nil {
 		return nil
@@ -104,13 +110,11 @@ func (b *backend) open() (err error) {
 }
 
 // before is what the server said of itself, with ways to sign in added to it:
-// those that it has inside TLS, unless the middle is honest.
-func (b *backend) before(h starttls.Hello, honest bool) starttls.Hello {
+// those that it has inside TLS, where the client is kept from that.
+func (b *backend) before(h starttls.Hello) starttls.Hello {
 	theirs := b.conn.Before()
-	if len(theirs.Caps) > 0 && !honest {
-		if inside := b.list(); inside != nil {
-			theirs.Caps = inside
-		}
+	if len(theirs.Caps) > 0 && b.list != nil {
+		theirs.Caps = b.list
 	}
 	h.Greeting, h.Caps, h.Software = theirs.Greeting, theirs.Caps, theirs.Software
 	if theirs.Caps != nil && b.options.Protocol.Info().SpeaksAfterTLS || len(theirs.Caps) > 0 && b.listedInGreeting() {

@@ -120,7 +120,7 @@ func (s *session) offer() starttls.Offer {
 func (s *session) introduction() starttls.Hello {
 	h := starttls.Hello{Auth: s.hello.Auth}
 	if s.behind != nil {
-		h = s.behind.before(h, s.lie.mode == starttls.Grant)
+		h = s.behind.before(h)
 	}
 	if s.lie.hello != nil {
 		s.lie.hello(&h)

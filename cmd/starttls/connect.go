@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"example.org/starttls"
 	"example.org/starttls/check"
 
 	"github.com/spf13/cobra"
@@ -88,7 +89,11 @@ malformed command line; 3 the network failed.`,
 			if after != "" {
 				return a.connectByHand(c.Context(), &s, o, t, by)
 			}
-			conn, err := s.open(c.Context(), t, clear)
+			conn, err := s.open(c.Context(), t, func(cfg *starttls.Config) {
+				if clear {
+					cfg.Mode = starttls.None
+				}
+			})
 			if err != nil {
 				return explain(err)
 			}

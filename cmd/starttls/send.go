@@ -94,17 +94,18 @@ func (a *app) send(ctx context.Context, s *sessionFlags, t check.Target, from st
 	if err != nil {
 		return err
 	}
-	conn, err := s.open(ctx, t, false)
+	conn, err := s.open(ctx, t, func(cfg *starttls.Config) { showClear(cfg, a.err) })
 	if err != nil {
-		if e, ok := errors.AsType[*starttls.Error](err); ok {
-			fmt.Fprint(a.err, e.Transcript)
-		}
 		return explain(err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	fmt.Fprint(a.err, conn.Transcript())
 	a.describe(conn, t)
+	for _, e := range conn.Transcript() {
+		if e.TLS {
+			fmt.Fprint(a.err, starttls.Transcript{e})
+		}
+	}
 	if sasl != nil {
 		if err := authenticate(ctx, conn, sasl); err != nil {
 			return signInFailed(err)
@@ -159,13 +160,26 @@ func (a *app) transaction(conn *starttls.Conn, s *sessionFlags, from string, to 
 	return c.Quit()
 }
 
+// showClear has cfg's connection show on w what is said in clear, as it is said.
+func showClear(cfg *starttls.Config, w io.Writer) {
+	dial, shown := cfg.Dialer, &shownConn{}
+	cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		shown = &shownConn{Conn: nc, w: w, clear: true, over: cfg.Mode == starttls.Implicit}
+		return shown, err
+	}
+	cfg.OnTLS = func([]byte) { shown.over = true }
+}
+
 // shownConn shows what passes over it, but for the greeting that was put in the
 // place of the real one, and for the message.
 type shownConn struct {
 	net.Conn
 	w        io.Writer
+	clear    bool
 	greeting bool
 	mute     bool
+	over     bool // nothing more is shown
 }
 
 func (c *shownConn) Read(b []byte) (int, error) {
@@ -186,7 +200,7 @@ func (c *shownConn) Write(b []byte) (int, error) {
 }
 
 func (c *shownConn) show(from starttls.Side, b []byte) {
-	if len(b) > 0 {
-		fmt.Fprint(c.w, starttls.Transcript{{From: from, TLS: true, Data: b}})
+	if len(b) > 0 && !c.over {
+		fmt.Fprint(c.w, starttls.Transcript{{From: from, TLS: !c.clear, Data: b}})
 	}
 }

@@ -50,12 +50,10 @@ func (s *sessionFlags) config(t check.Target) *starttls.Config {
 	return cfg
 }
 
-// open upgrades a connection to t, or leaves it in clear.
-func (s *sessionFlags) open(ctx context.Context, t check.Target, clear bool) (*starttls.Conn, error) {
+// open upgrades a connection to t, in the way that edit leaves.
+func (s *sessionFlags) open(ctx context.Context, t check.Target, edit func(*starttls.Config)) (*starttls.Conn, error) {
 	cfg := s.config(t)
-	if clear {
-		cfg.Mode = starttls.None
-	}
+	edit(cfg)
 	return starttls.Dial(ctx, net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), t.Protocol, cfg)
 }
 
