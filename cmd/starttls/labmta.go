@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (m *labMTA) options() (o mta.Options, err error) {
 	if o.Cases, err = mta.Matching(m.cases); err != nil {
 		return o, usagef(`"starttls lab list --protocol smtp" lists them`, "--case: %v", err)
 	}
-	if err := m.checkFormat(); err != nil {
+	if err := cmp.Or(m.checkFormat(), m.checkRun()); err != nil {
 		return o, err
 	}
 	if o.First, err = netip.ParseAddr(m.first); err != nil || !o.First.Is4() || !o.First.IsLoopback() {

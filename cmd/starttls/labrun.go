@@ -106,8 +106,22 @@ func (r labRun) checkFormat() error {
 	return nil
 }
 
+// checkRun refuses what no command can be run by.
+func (r labRun) checkRun() error {
+	if r.parallel < 1 {
+		return usagef("as in --parallel 8", "--parallel %d is no number of cases", r.parallel)
+	}
+	if r.timeout <= 0 {
+		return usagef("as in --timeout 20s", "--timeout %s is not a time to wait", r.timeout)
+	}
+	return nil
+}
+
 func (a *app) labRun(c *cobra.Command, r labRun, argv []string) error {
 	o, err := r.options()
+	if err == nil {
+		err = r.checkRun()
+	}
 	if err != nil {
 		return err
 	}
