@@ -84,6 +84,21 @@ func parseCases(list []string) error {
 	return nil
 }
 
+// haveCases refuses a case that none of the protocols has.
+func haveCases(protocols []starttls.Protocol, list []string) error {
+	for _, id := range list {
+		x, err := lab.Lookup(id)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(protocols, func(p starttls.Protocol) bool { return x.Why(p) == "" }) {
+			name := protocols[0].Info().Name
+			return usagef(`"starttls lab list --protocol `+name+`" lists those that it has`, "--case %s: not in %s: %s", id, name, x.Why(protocols[0]))
+		}
+	}
+	return nil
+}
+
 // mayListen refuses other addresses than loopback to who does not say that the
 // network is his.
 func mayListen(address string, own bool) error {

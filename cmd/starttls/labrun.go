@@ -86,6 +86,9 @@ func (r labRun) options() (o lab.Options, err error) {
 	if err := parseCases(r.cases); err != nil {
 		return o, err
 	}
+	if err := haveCases(o.Protocols, r.cases); err != nil {
+		return o, err
+	}
 	if o.Expect = lab.Expect(r.expect); o.Expect != lab.Required && o.Expect != lab.Opportunistic {
 		return o, usagef("required or opportunistic", "--expect %q is not known", r.expect)
 	}
