@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"reflect"
 	"testing"
 	"time"
 
@@ -89,6 +90,9 @@ func TestHalvesMeet(t *testing.T) {
 				hello, err := conn.Probe(context.Background())
 				if err != nil {
 					t.Fatalf("probe: %v\n%s", err, conn.Transcript())
+				}
+				if inside := conn.Inside(); !reflect.DeepEqual(inside, hello) {
+					t.Errorf("inside it said %+v, not %+v", hello, inside)
 				}
 				if p.Info().HelloInTLS && hello.Offered && mode != starttls.None {
 					t.Errorf("TLS is offered inside TLS")

@@ -32,6 +32,8 @@ var mutants = []mutant{
 	{"2", "control characters of the peer are shown as they are", "transcript.go",
 		`mark+Escape(strings.TrimSuffix(l, "\r"))`,
 		`mark+strings.TrimSuffix(l, "\r")`},
+	{"2", "what a server said in clear is given out for what it said inside TLS", "conn.go",
+		"func (c *Conn) Inside() Hello { return c.inside }", "func (c *Conn) Inside() Hello { return c.before }"},
 	{"3", "cleartext after a failed upgrade under Required", "starttls.go",
 		"if err == nil || c.Mode != Opportunistic {",
 		"if err == nil || c.Mode == Implicit {"},
