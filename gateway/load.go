@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 
+	"example.org/starttls/internal/nearest"
+
 	"github.com/BurntSushi/toml"
 )
 
@@ -41,7 +43,7 @@ func Parse(text string) (cfg Config, err error) {
 	}
 	key := unknown[0]
 	message := fmt.Sprintf("%d: %q is no key here", lineOf(text, key), key.String())
-	if near := nearest(key[len(key)-1], keysAt(reflect.TypeFor[Config](), key[:len(key)-1])); near != "" {
+	if near := nearest.Word(key[len(key)-1], keysAt(reflect.TypeFor[Config](), key[:len(key)-1])); near != "" {
 		message += fmt.Sprintf("; is it %q?", near)
 	}
 	return cfg, errors.New(message)
@@ -76,44 +78,6 @@ func keysAt(t reflect.Type, path []string) (out []string) {
 		out = append(out, name)
 	}
 	return out
-}
-
-// nearest is the name that differs least, if it differs little.
-func nearest(name string, among []string) string {
-	best, found := 1+len(name)/2, ""
-	for _, a := range among {
-		if d := distance(name, a); d < best {
-			best, found = d, a
-		}
-	}
-	return found
-}
-
-// distance counts the letters to be put in, left out or changed, or exchanged
-// with the next (Damerau and Levenshtein).
-func distance(a, b string) int {
-	var rows [3][]int // of the letter before the last, the last, and this
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-	}
-	for j := range rows[2] {
-		rows[2][j] = j
-	}
-	for i := range len(a) {
-		rows[0], rows[1], rows[2] = rows[1], rows[2], rows[0]
-		rows[2][0] = i + 1
-		for j := range len(b) {
-			cost := rows[1][j]
-			if a[i] != b[j] {
-				cost = 1 + min(rows[1][j], rows[2][j], rows[1][j+1])
-			}
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				cost = min(cost, rows[0][j-1]+1)
-			}
-			rows[2][j+1] = cost
-		}
-	}
-	return rows[2][len(b)]
 }
 
 // Check reports what is wrong with cfg, as New would, with all files that it

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"example.org/starttls"
+	"example.org/starttls/internal/nearest"
 	"example.org/starttls/protocol"
 )
 
@@ -27,7 +28,7 @@ func readDialogue(file string) (starttls.Protocol, error) {
 	var bad *protocol.DialogueError
 	if errors.As(err, &bad) && bad.Word != "" {
 		hint = "a line begins with one of: " + strings.Join(bad.Known, " ")
-		if word := nearest(bad.Word, bad.Known); word != "" {
+		if word := nearest.Word(bad.Word, bad.Known); word != "" {
 			hint = "did you mean \"" + word + "\"?"
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"example.org/starttls"
 	"example.org/starttls/check"
+	"example.org/starttls/internal/nearest"
 	"example.org/starttls/protocol"
 )
 
@@ -109,40 +110,8 @@ func nearestScheme(name string, own starttls.Protocol) string {
 	for _, p := range all {
 		names = append(append(names, p.Info().Name, p.Info().Name+"s"), p.Info().Aliases...)
 	}
-	if best := nearest(strings.ToLower(name), names); best != "" {
+	if best := nearest.Word(strings.ToLower(name), names); best != "" {
 		return "did you mean " + best + "://?"
 	}
 	return schemesHint
-}
-
-// nearest is the word that is most like word; "" if none is.
-func nearest(word string, words []string) string {
-	best, least := "", min(3, len(word)/2+1)
-	for _, w := range words {
-		if d := distance(word, w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range a {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range b {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
