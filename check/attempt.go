@@ -25,20 +25,20 @@ type attempt struct {
 const pathTime = 5 * time.Second
 
 // attempt makes one connection, up to the end of the handshake. Who that is held
-// with is looked at afterwards.
+// with is looked at afterwards. A refusal is the path's, and not asked for again.
 func (r *run) attempt(ctx context.Context, v pathVariant) (x attempt) {
 	tap := &reflection.Tap{}
-	seen := r.visit(ctx, func(c *starttls.Config) {
-		limit := min(r.options.Timeout, pathTime)
-		c.Timeouts = starttls.Timeouts{Dial: limit, Cleartext: limit, Handshake: limit}
-		c.Bare, c.Blind, c.OnAsk = true, v.ask == starttls.Always, v.write
-		c.OnTLS = func(ahead []byte) { tap.Upgrade(ahead) }
-		c.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			nc, err := r.connector.open(ctx, network, addr)
-			tap = &reflection.Tap{Conn: nc}
-			return tap, err
-		}
-	})
+	var seen visit
+	cfg := r.config(&seen)
+	limit := min(r.options.Timeout, pathTime)
+	cfg.Timeouts = starttls.Timeouts{Dial: limit, Cleartext: limit, Handshake: limit}
+	cfg.Bare, cfg.Blind, cfg.OnAsk, cfg.OnTLS = true, v.ask == starttls.Always, v.write, tap.Upgrade
+	cfg.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := r.connector.open(ctx, network, addr)
+		tap.Conn = nc
+		return tap, err
+	}
+	seen.conn, seen.err = starttls.Dial(ctx, r.target.Address, r.target.Protocol, cfg)
 	var hello starttls.Hello
 	var times starttls.Timings
 	var e *starttls.Error

@@ -105,6 +105,9 @@ func (r *run) reflect(ctx context.Context, f *Reflector) error {
 		if err != nil {
 			return err
 		}
+		if err := r.connector.turn(ctx); err != nil {
+			return err
+		}
 		mine := r.attempt(ctx, v)
 		if mine.err == nil {
 			r.held(mine.tls, f.services[i].KeyID)

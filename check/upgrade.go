@@ -19,21 +19,10 @@ type visit struct {
 	seen *tls.ConnectionState // its handshake, once the certificate came, even if the connection failed after it
 }
 
-// visit connects and upgrades. The certificate is verified afterwards, so that
-// it is seen in any case. edit, if not nil, changes the configuration. A server
-// that throttles is given a rest and tried again.
+// visit connects and upgrades. edit, if not nil, changes the configuration. A
+// server that throttles is given a rest and tried again.
 func (r *run) visit(ctx context.Context, edit func(*starttls.Config)) (v visit) {
-	cfg := &starttls.Config{ServerName: r.options.Name, LocalName: r.options.Local, Dialer: r.connector.open,
-		Timeouts: starttls.Timeouts{Dial: r.options.Timeout, Cleartext: r.options.Timeout, Handshake: r.options.Timeout},
-		TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				v.seen = &s
-				return nil
-			}}}
-	if r.target.Implicit {
-		cfg.Mode = starttls.Implicit
-	}
-	cfg.Blind = r.blind
+	cfg := r.config(&v)
 	if edit != nil {
 		edit(cfg)
 	}
@@ -47,6 +36,22 @@ func (r *run) visit(ctx context.Context, edit func(*starttls.Config)) (v visit) 
 			return v
 		}
 	}
+}
+
+// config is that of every connection to the target. The certificate is verified
+// afterwards, so that it is seen in any case, by v.
+func (r *run) config(v *visit) *starttls.Config {
+	cfg := &starttls.Config{ServerName: r.options.Name, LocalName: r.options.Local, Dialer: r.connector.open, Blind: r.blind,
+		Timeouts: starttls.Timeouts{Dial: r.options.Timeout, Cleartext: r.options.Timeout, Handshake: r.options.Timeout},
+		TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				v.seen = &s
+				return nil
+			}}}
+	if r.target.Implicit {
+		cfg.Mode = starttls.Implicit
+	}
+	return cfg
 }
 
 // upgrade makes the first visit, and reports whether it came to a session

@@ -216,6 +216,8 @@ func TestRelay(t *testing.T) {
 			[]string{"path-rewrites"}, check.Upgraded, "C: arrived EHLO proxy"},
 		"the consent becomes a no": {replace(starttls.ServerSide, "220 2.0.0", "454 4.7.0"),
 			[]string{"path-refuses"}, check.Refused, "454 4.7.0"},
+		"the greeting becomes a no": {replace(starttls.ServerSide, "220 localhost ESMTP", "421 4.7.0 go away"),
+			[]string{"path-refuses"}, check.Refused, "421 4.7.0"},
 		"more than the consent": {replace(starttls.ServerSide, "220 2.0.0 Ready to start TLS\r\n", "220 2.0.0 Ready to start TLS\r\n250 evil\r\n"),
 			[]string{"path-injects"}, check.Injected, "250 evil"},
 		"the request ends it": {func(from starttls.Side, b []byte) []byte {
@@ -258,6 +260,26 @@ func TestRelay(t *testing.T) {
 		if strings.HasPrefix(e.ID, "path-") && !told[e.ID] {
 			t.Errorf("%s: nothing shows it", e.ID)
 		}
+	}
+}
+
+// Where no connection may be made any more nothing is said about the path.
+func TestNoConnectionLeft(t *testing.T) {
+	t.Parallel()
+	r := reflector(t, protocol.SMTP)
+	other, err := check.ParseReflector(r.Addr + "#" + r.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := check.Options{Timeout: 3 * time.Second, MaxConnections: 1}
+	if _, err := other.Services(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(r.Services[0].Addr)
+	n, _ := strconv.Atoi(port)
+	got := check.Reflect(t.Context(), check.Target{Protocol: protocol.SMTP, Host: host, Port: n}, o, other)
+	if slices.Contains(ids(got), "path-drops") || got.Verdict != "failed" || got.Error == nil {
+		t.Errorf("%s %v %+v", got.Verdict, ids(got), got.Error)
 	}
 }
 
