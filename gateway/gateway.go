@@ -76,7 +76,7 @@ func services(cfg Config, log *slog.Logger) (out []*service, err error) {
 	for i, l := range cfg.Listeners {
 		s, err := newService(l, common, log)
 		if err != nil {
-			return nil, fmt.Errorf("listener %d (%s): %w", i+1, or(l.Name, or(l.Protocol, l.Dialogue)), err)
+			return nil, fmt.Errorf("listener %d (%s): %w", i+1, cmp.Or(l.Name, l.Protocol, l.Dialogue), err)
 		}
 		if names[s.Name] {
 			return nil, fmt.Errorf("listener %d: the name %q is taken", i+1, s.Name)

@@ -109,3 +109,33 @@ func BenchmarkGuard(b *testing.B) {
 	_, err := io.CopyN(io.Discard, far, int64(n)<<20)
 	must(b, err)
 }
+
+// What a server says early is seen whether its socket can be asked or, as on
+// systems that are no Unix, not; and nothing of it is taken.
+func TestWaiting(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer l.Close()
+		near, err := net.Dial("tcp", l.Addr().String())
+		must(t, err)
+		defer near.Close()
+		far, err := l.Accept()
+		must(t, err)
+		defer far.Close()
+		c := newConn(near)
+		if !asked {
+			c.raw = nil
+		}
+		until := time.Now().Add(10 * time.Second)
+		if b := c.waiting(until); len(b) > 0 {
+			t.Errorf("%q is there, and nothing was said", b)
+		}
+		far.Write([]byte("early"))
+		waitFor(t, func() bool { return string(c.waiting(until)) == "early" })
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(c, got); err != nil || string(got) != "early" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func newService(l Listener, common []Certificate, log *slog.Logger) (s *service,
 	}
 	s.p, s.info = p, p.Info()
 	s.Mode = or(l.Mode, "terminate")
-	s.Name = or(l.Name, or(l.Protocol, s.info.Name))
+	s.Name = cmp.Or(l.Name, l.Protocol, s.info.Name)
 	s.log = log.With("listener", s.Name, "protocol", s.info.Name)
 	if implicit {
 		s.Accept = or(l.Accept, "implicit")

@@ -74,22 +74,12 @@ func parseProtocols(list []string, dialogue string) (out []starttls.Protocol, er
 	return out, nil
 }
 
-// parseCases checks a list of cases' names.
-func parseCases(list []string) error {
-	for _, id := range list {
-		if _, err := lab.Lookup(id); err != nil {
-			return usagef(`"starttls lab list" lists them`, "--case: %v", err)
-		}
-	}
-	return nil
-}
-
-// haveCases refuses a case that none of the protocols has.
-func haveCases(protocols []starttls.Protocol, list []string) error {
+// parseCases checks a list of cases' names. Each must be one of a protocol's.
+func parseCases(list []string, protocols ...starttls.Protocol) error {
 	for _, id := range list {
 		x, err := lab.Lookup(id)
 		if err != nil {
-			return err
+			return usagef(`"starttls lab list" lists them`, "--case: %v", err)
 		}
 		if !slices.ContainsFunc(protocols, func(p starttls.Protocol) bool { return x.Why(p) == "" }) {
 			name := protocols[0].Info().Name

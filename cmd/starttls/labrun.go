@@ -83,10 +83,7 @@ func (r labRun) options() (o lab.Options, err error) {
 	if o.Protocols, err = parseProtocols(r.protocols, r.dialogue); err != nil {
 		return o, err
 	}
-	if err := parseCases(r.cases); err != nil {
-		return o, err
-	}
-	if err := haveCases(o.Protocols, r.cases); err != nil {
+	if err := parseCases(r.cases, o.Protocols...); err != nil {
 		return o, err
 	}
 	if o.Expect = lab.Expect(r.expect); o.Expect != lab.Required && o.Expect != lab.Opportunistic {

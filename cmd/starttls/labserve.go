@@ -136,7 +136,7 @@ func (a *app) labMitm(ctx context.Context, m labMitm) error {
 	if err != nil {
 		return usagef("as in --listen 127.0.0.1:1143", "--listen %q is not HOST:PORT", m.listenAt)
 	}
-	if err := errors.Join(mayListen(host, m.own), parseCases([]string{m.id}), m.prepare()); err != nil {
+	if err := errors.Join(mayListen(host, m.own), parseCases([]string{m.id}, t.Protocol), m.prepare()); err != nil {
 		return err
 	}
 	between, err := lab.Between(ctx, lab.MiddleOptions{Protocol: t.Protocol, Listen: m.listenAt, Server: net.JoinHostPort(t.Host, strconv.Itoa(t.Port)), Case: m.id,

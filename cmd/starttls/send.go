@@ -96,16 +96,15 @@ func (a *app) send(ctx context.Context, s *sessionFlags, t check.Target, from st
 	}
 	conn, err := s.open(ctx, t, func(cfg *starttls.Config) { showClear(cfg, a.err) })
 	if err != nil {
+		if e, ok := errors.AsType[*starttls.Error](err); ok {
+			a.showInside(e.Transcript)
+		}
 		return explain(err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	a.describe(conn, t)
-	for _, e := range conn.Transcript() {
-		if e.TLS {
-			fmt.Fprint(a.err, starttls.Transcript{e})
-		}
-	}
+	a.showInside(conn.Transcript())
 	if sasl != nil {
 		if err := authenticate(ctx, conn, sasl); err != nil {
 			return signInFailed(err)
@@ -158,6 +157,16 @@ func (a *app) transaction(conn *starttls.Conn, s *sessionFlags, from string, to 
 	}
 	shown.mute = false
 	return c.Quit()
+}
+
+// showInside shows what was said inside TLS: what came before it was shown as it
+// was said.
+func (a *app) showInside(t starttls.Transcript) {
+	for _, e := range t {
+		if e.TLS {
+			fmt.Fprint(a.err, starttls.Transcript{e})
+		}
+	}
 }
 
 // showClear has cfg's connection show on w what is said in clear, as it is said.

@@ -57,6 +57,8 @@ var mutants = []mutant{
 	{"6", "errors come without the transcript", "conn.go", "Before: c.before, Transcript: c.transcript", "Before: c.before"},
 	{"7", "the transcript of a server keeps what clients send", "transcript.go",
 		"if from == ClientSide && w.cfg.Side == ServerSide {", "if false {"},
+	{"7", "an error shows what a client said where nothing of it was expected", "upgrade.go", "reply.FromClient = true", "reply.FromClient = false"},
+	{"7", "an error shows what a client said behind its request", "errors.go", "if from == ClientSide {", "if false {"},
 	{"8", "a guard passes on what the server's half has not dealt with", "gateway/observe.go",
 		"c.release(c.answered)", "c.release(len(c.said))"},
 	{"8", "a guard goes on with a command it does not know", "gateway/observe.go",
