@@ -115,10 +115,6 @@ func (s *session) attrs(how string, err error) []slog.Attr {
 		out = append(out, slog.Int64("bytes_up", r.up.Load()), slog.Int64("bytes_down", r.down.Load()))
 	}
 	if err != nil {
-		var reply *starttls.ReplyError
-		if how != "backend" && errors.As(err, &reply) {
-			reply.FromClient = true // a password, for all that is known
-		}
 		out = append(out, slog.String("err", err.Error()))
 	}
 	return out

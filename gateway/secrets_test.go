@@ -33,7 +33,7 @@ func TestNoPasswordInTheLog(t *testing.T) {
 				if c, err := starttls.Dial(t.Context(), addr, p, cfg); err == nil {
 					c.Close()
 				}
-				for _, line := range []string{"PASS " + secret, secret, "a LOGIN bob " + secret} {
+				for _, line := range []string{"PASS " + secret, secret, "a LOGIN bob " + secret, "GET /?password=" + secret + " HTTP/1.1"} {
 					nc, err := net.Dial("tcp", addr)
 					must(t, err)
 					nc.Write([]byte(line + "\r\n"))

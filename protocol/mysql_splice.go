@@ -97,7 +97,7 @@ func (mysql) Request(client *starttls.Wire) (request, apology []byte, err error)
 	}
 	seq := b[3] + 1
 	if b[0] <= common && b[1] == 0 && b[2] == 0 {
-		return nil, myError(seq, myErrBadHello, "#08S01Malformed handshake response"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b)}
+		return nil, myError(seq, myErrBadHello, "#08S01Malformed handshake response"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b), FromClient: true}
 	}
 	if b, err = client.Peek(head + common); err != nil {
 		return nil, nil, err
@@ -105,7 +105,7 @@ func (mysql) Request(client *starttls.Wire) (request, apology []byte, err error)
 	body := bytes.Clone(b[head:])
 	flags := binary.LittleEndian.Uint32(body)
 	if flags&myProtocol41 == 0 { // the packet of before has other fields, and no TLS
-		return nil, myError(seq, myErrOldHello, "#08004Only clients of protocol 4.1 are known"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b)}
+		return nil, myError(seq, myErrOldHello, "#08004Only clients of protocol 4.1 are known"), &starttls.ReplyError{Expected: "a handshake response", Reply: bytes.Clone(b), FromClient: true}
 	}
 	binary.LittleEndian.PutUint32(body, flags|mySSL)
 	return myPacket(1, body), myUnavailable(seq), nil

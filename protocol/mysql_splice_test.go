@@ -3,6 +3,7 @@ package protocol
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 
 	"example.org/starttls"
@@ -88,5 +89,21 @@ func TestMySQLRequest(t *testing.T) {
 		w.Release()
 		a.Close()
 		b.Close()
+	}
+}
+
+// What a client of before protocol 4.1 says holds its answer to the challenge, and
+// is shown in no error.
+func TestMySQLRequestIsNotShown(t *testing.T) {
+	const secret = "hunter2secret"
+	said := "\x40\x00\x00\x01" + "\x01\x00\x00\x00\x00" + "me\x00" + secret + strings.Repeat("x", 64)
+	w := wireTo(scripted([]byte(said)), starttls.ServerSide)
+	defer w.Release()
+	_, apology, err := mysql{}.Request(w)
+	if err == nil || len(apology) == 0 {
+		t.Fatalf("%v, %q", err, apology)
+	}
+	if strings.Contains(err.Error(), secret) {
+		t.Error(err)
 	}
 }
