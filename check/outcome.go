@@ -61,7 +61,7 @@ func (r *run) cleartextFailed(ctx context.Context, v visit, e *starttls.Error) v
 		r.add("closed", "", evidence...)
 	case closed(e):
 		r.noVerdict(Closed)
-	case (errors.As(e, &reply) || errors.As(e, &limit)) && e.Asked:
+	case (errors.As(e, &reply) || errors.As(e, &limit)) && e.Asked && (e.Before.Offered || r.target.Protocol.Info().ServerFirst): // it was understood until then
 		r.Outcome = Refused
 		r.add("refused", e.Err.Error(), evidence...)
 	case errors.As(e, &reply), errors.As(e, &limit):

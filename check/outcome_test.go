@@ -13,7 +13,8 @@ import (
 	"example.org/starttls/protocol"
 )
 
-// What ends before TLS was asked for tells nothing of TLS: no finding, exit code 3.
+// What ends before TLS was asked for, or before anything was understood, tells
+// nothing of TLS: no finding, exit code 3.
 func TestCouldNotTell(t *testing.T) {
 	for name, c := range map[string]struct {
 		protocol starttls.Protocol
@@ -24,6 +25,8 @@ func TestCouldNotTell(t *testing.T) {
 		"client not wanted":   {protocol.SMTP, []string{"554 no service for you\r\n"}, Refused},
 		"EHLO refused":        {protocol.Submission, []string{"220 x\r\n", "550 no\r\n"}, Refused},
 		"another protocol":    {protocol.IMAP, []string{"SSH-2.0-x\r\n"}, NotUnderstood},
+		"garbage in binary":   {protocol.LDAP, []string{"SSH-2.0-x\r\n"}, NotUnderstood},
+		"no database":         {protocol.PostgreSQL, []string{"* OK x\r\n"}, NotUnderstood},
 		"an endless line":     {protocol.POP3, []string{strings.Repeat("x", 9000)}, NotUnderstood},
 		"closed at once":      {protocol.NNTP, nil, Closed},
 		"closed before TLS":   {protocol.Submission, []string{"220 x\r\n"}, Closed},
